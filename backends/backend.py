@@ -1,0 +1,236 @@
+"""The contract between a sampler library and the suite.
+
+Arrays cross this border in the case's declared order of coordinates: unconstrained positions as
+vectors of shape (d,), metrics as (d,) diagonal or (d, d) dense. Reordering into the library's own
+layout is the backend's business.
+"""
+
+import abc
+import enum
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from invmass.cases.case import Case
+from invmass.geometry.errors import BackendFaultError, BackendUnavailableError, UsageError
+from invmass.geometry.estimators import Estimator
+from invmass.geometry.families import Array
+from invmass.geometry.transforms import Transforms
+
+
+class Lack(enum.Enum):
+    """Why a backend cannot do something."""
+
+    NOT_IMPLEMENTED = "not implemented here"
+    NOT_YET = "not yet in the library"
+    NEVER = "never: it does not apply"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Something that a backend lacks, with the reason that the summary shows."""
+
+    lack: Lack
+    reason: str
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What warm-up left behind, for R replicates.
+
+    Attributes:
+        inverse_mass_matrix: M⁻¹, shape (R, d) diagonal or (R, d, d) dense.
+        step_size: shape (R,).
+        position: unconstrained position after warm-up, shape (R, d).
+        gradients: evaluations of the gradient over all warm-up, shape (R,).
+        acceptance: mean acceptance statistic over warm-up, shape (R,).
+        divergences: divergent transitions during warm-up, shape (R,).
+        window: draws from which the metric was estimated; 0 if it was supplied.
+    """
+
+    inverse_mass_matrix: np.ndarray
+    step_size: np.ndarray
+    position: np.ndarray
+    gradients: np.ndarray
+    acceptance: np.ndarray
+    divergences: np.ndarray
+    window: int
+
+    @property
+    def replicates(self) -> int:
+        """Number of replicates R."""
+        return len(self.step_size)
+
+    def check(self, dimension: int, replicates: int, dense: bool, origin: str) -> None:
+        """Hold the arrays to the contract.
+
+        Raises:
+            BackendFaultError: names the first array that breaks it, and how.
+        """
+        metric = (dimension, dimension) if dense else (dimension,)
+        shapes = {name: (replicates,) for name in _PER_REPLICATE}
+        shapes |= {"inverse_mass_matrix": (replicates, *metric)}
+        shapes |= {"position": (replicates, dimension)}
+        for name, shape in shapes.items():
+            _check_array(getattr(self, name), shape, f"{origin}: {name}")
+        matrices = self.inverse_mass_matrix.astype(np.float64)
+        if not dense:
+            smallest = np.min(matrices, axis=1)
+        else:
+            asymmetry = np.max(np.abs(matrices - np.swapaxes(matrices, 1, 2)), axis=(1, 2))
+            if np.any(asymmetry > 1e-4 * np.max(np.abs(matrices), axis=(1, 2))):
+                raise BackendFaultError(
+                    f"{origin}: inverse_mass_matrix is not symmetric in replicate "
+                    f"{int(np.argmax(asymmetry))}"
+                )
+            smallest = np.linalg.eigvalsh(matrices)[:, 0]
+        if np.any(smallest <= 0):
+            worst = int(np.argmin(smallest))
+            raise BackendFaultError(
+                f"{origin}: inverse_mass_matrix is not positive definite in "
+                f"{np.sum(smallest <= 0)} of {replicates} replicates (smallest eigenvalue "
+                f"{smallest[worst]:.3g} in replicate {worst})"
+            )
+
+    def save(self, path: Path) -> None:
+        """Write all arrays to one `.npz` file."""
+        np.savez(path, **asdict(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "Tuned":
+        """Read what `save` wrote, or a file of the same layout from any other sampler.
+
+        Raises:
+            UsageError: an array is missing.
+        """
+        with np.load(path) as file:
+            missing = [name for name in cls.__dataclass_fields__ if name not in file]
+            if missing:
+                raise UsageError(f"{path} lacks the arrays {', '.join(missing)}")
+            arrays = {name: file[name] for name in cls.__dataclass_fields__}
+        return cls(**arrays | {"window": int(arrays["window"])})
+
+
+_PER_REPLICATE = ("step_size", "gradients", "acceptance", "divergences")
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws after warm-up, for R replicates of n draws.
+
+    Attributes:
+        position: unconstrained, shape (R, n, d).
+        gradients: evaluations of the gradient, shape (R,).
+        acceptance: mean acceptance statistic, shape (R,).
+        divergences: divergent transitions, shape (R,).
+    """
+
+    position: np.ndarray
+    gradients: np.ndarray
+    acceptance: np.ndarray
+    divergences: np.ndarray
+
+    def check(self, dimension: int, replicates: int, count: int, origin: str) -> None:
+        """Hold the arrays to the contract.
+
+        Raises:
+            BackendFaultError: names the first array that breaks it, and how.
+        """
+        _check_array(self.position, (replicates, count, dimension), f"{origin}: position")
+        for name in ("gradients", "acceptance", "divergences"):
+            _check_array(getattr(self, name), (replicates,), f"{origin}: {name}")
+
+
+class Backend(abc.ABC):
+    """One sampler library. Subclasses are final, and import their library inside their methods.
+
+    Attributes:
+        name: how it is called on the command line.
+        requires: distributions that must be installed, the first of them the library itself.
+        extra: the extra of `invmass` that installs them, if there is one.
+        estimators: for each metric that it can tune, the rule by which it does so.
+        missing: what it cannot do, by name, each with a reason.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+    estimators: ClassVar[Mapping[str, Estimator]]
+    missing: ClassVar[Mapping[str, Missing]] = {}
+
+    @abc.abstractmethod
+    def transforms(self, case: Case) -> Transforms:
+        """The library's own bijector for each site of the case."""
+
+    @abc.abstractmethod
+    def log_density(self, case: Case) -> Callable[[Array], Array]:
+        """The unconstrained log density that the library itself would sample, up to a constant."""
+
+    @abc.abstractmethod
+    def warm_up(
+        self,
+        case: Case,
+        metric: str,
+        keys: jax.Array,
+        starts: np.ndarray,
+        num_warmup: int,
+        supplied: np.ndarray | None = None,
+    ) -> Tuned:
+        """Tune step size and metric, each replicate alone.
+
+        Args:
+            case: the problem.
+            metric: one of `estimators`.
+            keys: JAX random keys, shape (R,).
+            starts: exact draws of the posterior, unconstrained, shape (R, d).
+            num_warmup: number of warm-up steps.
+            supplied: an inverse mass matrix, (d,) or (d, d), to be kept instead of tuned.
+        """
+
+    @abc.abstractmethod
+    def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
+        """Draw with each replicate's own tuned metric and step size, from where it stopped."""
+
+    def why_unavailable(self) -> str | None:
+        """The reason why this backend cannot run here, with the remedy; None if it can."""
+        for distribution in self.requires:
+            try:
+                importlib.metadata.version(distribution)
+            except importlib.metadata.PackageNotFoundError:
+                target = f"'invmass[{self.extra}]'" if self.extra else distribution
+                return f"{distribution} is not installed: python -m pip install {target}"
+        return None
+
+    def check_available(self) -> None:
+        """
+        Raises:
+            BackendUnavailableError: the library is not installed.
+        """
+        if reason := self.why_unavailable():
+            raise BackendUnavailableError(f"backend {self.name!r}: {reason}")
+
+    def versions(self) -> dict[str, str]:
+        """Version of each required distribution that is installed."""
+        found = {}
+        for distribution in self.requires:
+            try:
+                found[distribution] = importlib.metadata.version(distribution)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return found
+
+
+def _check_array(array: np.ndarray, shape: tuple[int, ...], origin: str) -> None:
+    if np.shape(array) != shape:
+        raise BackendFaultError(f"{origin} has shape {np.shape(array)}, expected {shape}")
+    if not np.all(np.isfinite(array)):
+        bad = np.argwhere(~np.isfinite(np.asarray(array, dtype=np.float64)))
+        raise BackendFaultError(
+            f"{origin} is not finite in {len(np.unique(bad[:, 0]))} of {shape[0]} replicates "
+            f"(first at index {tuple(int(i) for i in bad[0])})"
+        )

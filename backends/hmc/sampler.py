@@ -1,0 +1,233 @@
+"""Hamiltonian Monte Carlo: one transition, a plain sampler, and warm-up by Stan's windows.
+
+Pure functions of one chain; `jax.vmap` makes a batch of them.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from invmass.backends.hmc import step_size as dual_averaging
+from invmass.backends.hmc.leapfrog import Phase, ValueAndGradient, integrate, leapfrog
+from invmass.backends.hmc.metric import (
+    Metric,
+    draw_momentum,
+    kinetic_energy,
+    make_metric,
+    welford_init,
+    welford_metric,
+    welford_update,
+)
+from invmass.backends.hmc.schedule import Schedule
+from invmass.geometry.families import Array
+
+TARGET_ACCEPTANCE = 0.8
+PATH_LENGTH = jnp.pi / 2  # in whitened units: a quarter of a period, where a Gaussian forgets
+PATH_JITTER = 0.5  # uniform, relative; a fixed length can be periodic
+MAX_STEPS = 1024
+DIVERGENCE = 1000.0  # energy error
+
+
+class State(NamedTuple):
+    """Where a chain stands."""
+
+    position: Array  # (d,)
+    log_density: Array
+    gradient: Array  # (d,)
+
+
+class Transition(NamedTuple):
+    """What happened in one transition; scalars."""
+
+    acceptance: Array
+    accepted: Array
+    divergent: Array
+    gradients: Array
+
+
+def init(value_and_gradient: ValueAndGradient, position: Array) -> State:
+    """The state at a position, shape (d,)."""
+    return State(position, *value_and_gradient(position))
+
+
+def transition(
+    value_and_gradient: ValueAndGradient,
+    key: Array,
+    state: State,
+    metric: Metric,
+    step_size: Array,
+    steps: Array | int,
+) -> tuple[State, Transition]:
+    """Draw a momentum, follow the trajectory, accept or stay (Metropolis)."""
+    momentum_key, accept_key = jax.random.split(key)
+    momentum = draw_momentum(momentum_key, metric)
+    start = Phase(state.position, momentum, state.log_density, state.gradient)
+    end = integrate(value_and_gradient, metric, step_size, start, steps)
+    proposal = State(end.position, end.log_density, end.gradient)
+    return metropolis(accept_key, state, proposal, energy_error(metric, start, end), steps)
+
+
+def energy_error(metric: Metric, start: Phase, end: Phase) -> Array:
+    """`H(end) - H(start)`, infinite where the trajectory left the finite numbers."""
+    error = (kinetic_energy(metric, end.momentum) - end.log_density) - (
+        kinetic_energy(metric, start.momentum) - start.log_density
+    )
+    return jnp.where(jnp.isnan(error), jnp.inf, error)
+
+
+def metropolis(
+    key: Array, state: State, proposal: State, error: Array, steps: Array | int
+) -> tuple[State, Transition]:
+    """Accept the proposal with probability `min(1, exp(-error))`."""
+    acceptance = jnp.exp(-jnp.maximum(error, 0.0))
+    accepted = jax.random.uniform(key, dtype=acceptance.dtype) < acceptance
+    chosen = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposal, state)
+    return chosen, Transition(acceptance, accepted, error > DIVERGENCE, jnp.asarray(steps))
+
+
+def jittered_steps(key: Array, step_size: Array) -> Array:
+    """Number of leapfrog steps for a path length drawn uniformly around `PATH_LENGTH`."""
+    jitter = jax.random.uniform(key, minval=1.0 - PATH_JITTER, maxval=1.0 + PATH_JITTER)
+    steps = jnp.ceil(PATH_LENGTH * jitter / step_size)
+    return jnp.clip(steps, 1, MAX_STEPS).astype(jnp.int32)
+
+
+class WarmedUp(NamedTuple):
+    """The end of warm-up."""
+
+    state: State
+    metric: Metric
+    step_size: Array
+    transitions: Transition  # each field of shape (num_warmup,)
+
+
+def warm_up(
+    value_and_gradient: ValueAndGradient,
+    key: Array,
+    position: Array,
+    metric: Metric,
+    schedule: Schedule,
+) -> WarmedUp:
+    """Tune the step size always, and the metric at the end of each window of the schedule."""
+
+    def step(carry, inputs):  # type: ignore[no-untyped-def]
+        state, metric, averaging, welford = carry
+        key, collects, ends_window = inputs
+        steps_key, transition_key = jax.random.split(key)
+        step_size = jnp.exp(averaging.log_step_size)
+        steps = jittered_steps(steps_key, step_size)
+        state, info = transition(
+            value_and_gradient, transition_key, state, metric, step_size, steps
+        )
+        averaging = dual_averaging.update(averaging, info.acceptance, TARGET_ACCEPTANCE)
+        added = welford_update(welford, state.position)
+        welford = jax.tree.map(lambda new, old: jnp.where(collects, new, old), added, welford)
+
+        def renew(_):  # type: ignore[no-untyped-def]
+            return (
+                make_metric(welford_metric(welford)),
+                dual_averaging.init(jnp.exp(averaging.log_average)),
+                welford_init(metric.inverse_mass_matrix),
+            )
+
+        metric, averaging, welford = jax.lax.cond(
+            ends_window, renew, lambda _: (metric, averaging, welford), None
+        )
+        return (state, metric, averaging, welford), info
+
+    carry = (
+        init(value_and_gradient, position),
+        metric,
+        dual_averaging.init(jnp.ones((), position.dtype)),
+        welford_init(metric.inverse_mass_matrix),
+    )
+    keys = jax.random.split(key, len(schedule.collects))
+    flags = (jnp.asarray(schedule.collects), jnp.asarray(schedule.ends_window))
+    (state, metric, averaging, _), infos = jax.lax.scan(step, carry, (keys, *flags))
+    return WarmedUp(state, metric, jnp.exp(averaging.log_average), infos)
+
+
+def draw(
+    value_and_gradient: ValueAndGradient,
+    key: Array,
+    position: Array,
+    metric: Metric,
+    step_size: Array,
+    num_samples: int,
+) -> tuple[Array, Transition]:
+    """Positions, shape (num_samples, d), along jittered paths with a fixed metric and step."""
+
+    def step(state: State, key: Array) -> tuple[State, tuple[Array, Transition]]:
+        steps_key, transition_key = jax.random.split(key)
+        steps = jittered_steps(steps_key, step_size)
+        state, info = transition(
+            value_and_gradient, transition_key, state, metric, step_size, steps
+        )
+        return state, (state.position, info)
+
+    keys = jax.random.split(key, num_samples)
+    return jax.lax.scan(step, init(value_and_gradient, position), keys)[1]
+
+
+class Samples(NamedTuple):
+    """What `sample` returns for n draws of L leapfrog steps."""
+
+    positions: Array  # (n + 1, d), the starting point first
+    trajectories: Array  # (n, L + 1, d), the starting point of each first
+    acceptance_rate: Array  # share of accepted proposals
+
+
+def sample(
+    log_density: Callable[[Array], Array],
+    key: Array,
+    start: Array,
+    *,
+    num_samples: int,
+    num_steps: int,
+    step_size: float,
+    inverse_mass_matrix: Array,
+) -> Samples:
+    """Plain HMC with fixed settings, its trajectories kept: for looking at, and for teaching.
+
+    Args:
+        log_density: of a position of shape (d,); need not be normalised.
+        key: JAX random key.
+        start: shape (d,).
+        num_samples: number of transitions n.
+        num_steps: leapfrog steps of each, L.
+        step_size: ε.
+        inverse_mass_matrix: M⁻¹, shape (d,) or (d, d).
+    """
+    value_and_gradient = jax.value_and_grad(log_density)
+    metric = make_metric(jnp.asarray(inverse_mass_matrix))
+
+    def step(state: State, key: Array) -> tuple[State, tuple[Array, Array, Array]]:
+        momentum_key, accept_key = jax.random.split(key)
+        begin = Phase(
+            state.position,
+            draw_momentum(momentum_key, metric),
+            state.log_density,
+            state.gradient,
+        )
+
+        def follow(phase: Phase, _: None) -> tuple[Phase, Array]:
+            phase = leapfrog(value_and_gradient, metric, jnp.asarray(step_size), phase)
+            return phase, phase.position
+
+        end, path = jax.lax.scan(follow, begin, None, length=num_steps)
+        proposal = State(end.position, end.log_density, end.gradient)
+        error = energy_error(metric, begin, end)
+        chosen, info = metropolis(accept_key, state, proposal, error, num_steps)
+        path = jnp.concatenate([begin.position[None], path])
+        return chosen, (chosen.position, path, info.accepted)
+
+    @jax.jit
+    def run(key: Array, start: Array) -> Samples:
+        state = init(value_and_gradient, start)
+        keys = jax.random.split(key, num_samples)
+        _, (positions, paths, accepted) = jax.lax.scan(step, state, keys)
+        return Samples(jnp.concatenate([start[None], positions]), paths, jnp.mean(accepted))
+
+    return run(key, jnp.asarray(start, dtype=float))

@@ -1,0 +1,97 @@
+"""Our own sampler: static HMC with jittered path length, adapted by Stan's windows."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.backends.hmc.metric import make_metric
+from invmass.backends.hmc.sampler import draw, warm_up
+from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
+from invmass.cases.case import Case
+from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.families import Array
+from invmass.geometry.transforms import Transforms
+
+
+@final
+class HandRolledHMC(Backend):
+    """HMC written out in `backends/hmc/`, with Stan's bijectors."""
+
+    name = "hmc"
+    requires = ("jax",)
+    estimators = {
+        "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN),
+        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN),
+    }
+
+    def transforms(self, case: Case) -> Transforms:
+        return case.posterior.default_transforms
+
+    def log_density(self, case: Case) -> Callable[[Array], Array]:
+        return case.posterior.log_density
+
+    def warm_up(
+        self,
+        case: Case,
+        metric: str,
+        keys: jax.Array,
+        starts: np.ndarray,
+        num_warmup: int,
+        supplied: np.ndarray | None = None,
+    ) -> Tuned:
+        schedule = stan_schedule(num_warmup)
+        if supplied is None:
+            identity = np.ones(case.dimension)
+            initial = np.diag(identity) if self.estimators[metric].dense else identity
+        else:
+            initial, never = supplied, np.zeros(num_warmup, dtype=bool)
+            schedule = Schedule(never, never)
+        end = _warm_up_program(case)(
+            keys, jnp.asarray(starts), jnp.asarray(initial), jax.tree.map(jnp.asarray, schedule)
+        )
+        return Tuned(
+            inverse_mass_matrix=np.asarray(end.metric.inverse_mass_matrix),
+            step_size=np.asarray(end.step_size),
+            position=np.asarray(end.state.position),
+            gradients=np.asarray(end.transitions.gradients.sum(axis=1)),
+            acceptance=np.asarray(end.transitions.acceptance.mean(axis=1)),
+            divergences=np.asarray(end.transitions.divergent.sum(axis=1)),
+            window=last_window(schedule),
+        )
+
+    def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
+        positions, info = _sample_program(case, num_samples)(
+            keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size
+        )
+        return Draws(
+            position=np.asarray(positions),
+            gradients=np.asarray(info.gradients.sum(axis=1)),
+            acceptance=np.asarray(info.acceptance.mean(axis=1)),
+            divergences=np.asarray(info.divergent.sum(axis=1)),
+        )
+
+
+@cache
+def _warm_up_program(case: Case) -> Any:
+    value_and_gradient = jax.value_and_grad(case.posterior.log_density)
+
+    def one(key: Array, start: Array, initial: Array, schedule: Schedule) -> Any:
+        return warm_up(value_and_gradient, key, start, make_metric(initial), schedule)
+
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None)))
+
+
+@cache
+def _sample_program(case: Case, num_samples: int) -> Any:
+    value_and_gradient = jax.value_and_grad(case.posterior.log_density)
+
+    def one(key: Array, start: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
+        metric = make_metric(inverse_mass_matrix)
+        return draw(value_and_gradient, key, start, metric, step_size, num_samples)
+
+    return jax.jit(jax.vmap(one))

@@ -1,0 +1,173 @@
+"""A case: a posterior with its true parameters, and every answer that a sampler is held to."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.geometry import fisher
+from invmass.geometry.families import Array
+from invmass.geometry.posterior import Observation, Posterior, Site, Sites
+from invmass.geometry.quadrature import Moments, Quadrature
+from invmass.geometry.transforms import Transforms
+
+_START_BLOCK = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A posterior stated once, for every backend.
+
+    Args:
+        name: how it is called on the command line; variants of one problem share what stands
+            before the dash.
+        summary: one line for people, with the formula.
+        sites: prior of each parameter, in declared order.
+        observations: the data and their distribution as functions of the sites.
+        truth: the constrained parameters x* at which the Fisher information is taken.
+        version: raised when the problem changes, so that old rows are not compared with new.
+    """
+
+    name: str
+    summary: str
+    sites: Mapping[str, Site]
+    observations: Mapping[str, Observation]
+    truth: Sites
+    version: int = 1
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """The mathematics behind the case."""
+        return Posterior(self.sites, self.observations)
+
+    @property
+    def dimension(self) -> int:
+        """Number of unconstrained coordinates d."""
+        return self.posterior.dimension
+
+    @cached_property
+    def quadrature(self) -> Quadrature:
+        """Points and weights in our own unconstrained space."""
+        posterior = self.posterior
+        with jax.enable_x64(True):
+            start = np.asarray(posterior.flatten(posterior.to_unconstrained(_float64(self.truth))))
+        return Quadrature(posterior.log_density, start)
+
+    def starts(self, seed: int, count: int) -> np.ndarray:
+        """Exact independent draws of the free constrained coordinates, shape (count, d).
+
+        The first draws do not depend on `count`.
+        """
+        blocks = range(-(-count // _START_BLOCK))
+        return np.concatenate([self._start_block(seed, block) for block in blocks])[:count]
+
+    def _start_block(self, seed: int, block: int) -> np.ndarray:
+        cache = self.__dict__.setdefault("_start_blocks", {})
+        if (seed, block) not in cache:
+            draws = self.quadrature.exact_draws(_START_BLOCK, (seed, block))
+            cache[seed, block] = self._own_to_free(draws)
+        return cache[seed, block]
+
+    @cached_property
+    def _free_points(self) -> np.ndarray:
+        return self._own_to_free(self.quadrature.points)
+
+    @cached_property
+    def constrained_moments(self) -> Moments:
+        """Moments of the free constrained coordinates."""
+        return self.quadrature.moments(self._free_points)
+
+    def truth_in(self, transforms: Transforms) -> "Truth":
+        """The answers in the unconstrained space that `transforms` define."""
+        return Truth(self, transforms)
+
+    def free_to_unconstrained(self, points: np.ndarray, transforms: Transforms) -> np.ndarray:
+        """Rows of free constrained coordinates as rows of z, shape (N, d), in float64."""
+        posterior = self.posterior
+        return _map_rows(
+            lambda v: posterior.flatten(
+                posterior.to_unconstrained(posterior.from_free(v), transforms)
+            ),
+            points,
+        )
+
+    def _own_to_free(self, points: np.ndarray) -> np.ndarray:
+        posterior = self.posterior
+        return _map_rows(
+            lambda z: posterior.free(posterior.to_constrained(posterior.unflatten(z))), points
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is true of a case in one unconstrained space; nothing here comes from a sampler.
+
+    Matrices have shape (d, d), float64, coordinates in declared order.
+    """
+
+    case: Case
+    transforms: Transforms
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """`z* = T⁻¹(x*)`, shape (d,)."""
+        posterior = self.case.posterior
+        with jax.enable_x64(True):
+            z = posterior.to_unconstrained(_float64(self.case.truth), self.transforms)
+            return np.asarray(posterior.flatten(z))
+
+    @cached_property
+    def inverse_fisher(self) -> np.ndarray:
+        """Inverse of the expected Fisher information at z*."""
+        return self._inverse_fisher(self.case.truth, "z")
+
+    @cached_property
+    def constrained_inverse_fisher(self) -> np.ndarray:
+        """Inverse Fisher at x* in constrained space: the first wrong reference."""
+        return self._inverse_fisher(self.case.truth, "x")
+
+    @cached_property
+    def misplaced_inverse_fisher(self) -> np.ndarray:
+        """Inverse Fisher in z, evaluated with x* where z* belongs: the second wrong reference."""
+        posterior = self.case.posterior
+        with jax.enable_x64(True):
+            as_if_z = posterior.unflatten(jnp.asarray(posterior.free(_float64(self.case.truth))))
+            x = posterior.to_constrained(as_if_z, self.transforms)
+        return self._inverse_fisher(x, "z")
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Mean, covariance and kurtosis of z."""
+        points = self.case.free_to_unconstrained(self.case._free_points, self.transforms)
+        return self.case.quadrature.moments(points)
+
+    @cached_property
+    def score_covariance(self) -> np.ndarray:
+        """`Cov(∇ log π(z)) = E[-∇² log π(z)]`."""
+        posterior = self.case.posterior
+        points = self.case.free_to_unconstrained(self.case._free_points, self.transforms)
+        scores = _map_rows(
+            jax.grad(lambda z: posterior.log_density(z, self.transforms)), points
+        )
+        return self.case.quadrature.moments(scores).covariance
+
+    def _inverse_fisher(self, x: Sites, space: fisher.Space) -> np.ndarray:
+        answer = fisher.expected(
+            self.case.posterior, x, space=space, transforms=self.transforms, invert=True, flat=True
+        )
+        assert isinstance(answer, np.ndarray)
+        return answer
+
+
+def _map_rows(function, points: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """`function` of every row, compiled once and in float64."""
+    with jax.enable_x64(True):
+        mapped = jax.jit(lambda rows: jax.lax.map(function, rows, batch_size=8192))
+        return np.asarray(mapped(jnp.asarray(points)))
+
+
+def _float64(x: Sites) -> dict[str, Array]:
+    return {name: np.asarray(value, dtype=np.float64) for name, value in x.items()}

@@ -1,0 +1,38 @@
+"""Every case that the suite knows, by name."""
+
+import fnmatch
+from collections.abc import Sequence
+from functools import cache
+
+from invmass.cases import gaussian, regression, univariate
+from invmass.cases.case import Case
+from invmass.geometry.errors import UsageError
+
+
+@cache
+def all_cases() -> dict[str, Case]:
+    """The catalogue, in the order in which it is shown."""
+    families = (gaussian.correlated_gaussians, univariate.one_normal, regression.curves)
+    return {case.name: case for family in families for case in family()}
+
+
+def select_cases(patterns: Sequence[str]) -> list[Case]:
+    """Cases by name, by what stands before the dash, or by a shell pattern; all if none given.
+
+    Raises:
+        UsageError: a pattern that matches nothing.
+    """
+    cases = all_cases()
+    if not patterns:
+        return list(cases.values())
+    chosen: dict[str, Case] = {}
+    for pattern in patterns:
+        found = [
+            name
+            for name in cases
+            if fnmatch.fnmatchcase(name, pattern) or name.partition("-")[0] == pattern
+        ]
+        if not found:
+            raise UsageError(f"unknown case {pattern!r}; the cases are: {', '.join(cases)}")
+        chosen |= {name: cases[name] for name in found}
+    return [case for name, case in cases.items() if name in chosen]

@@ -1,0 +1,73 @@
+"""Fits of curves to data: a quadratic with known noise, and a line with every kind of site."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from invmass.cases.case import Case
+from invmass.cases.univariate import normal_scores
+from invmass.geometry.families import (
+    Dirichlet,
+    HalfNormal,
+    Multinomial,
+    Normal,
+    Uniform,
+)
+from invmass.geometry.posterior import Observation, Site
+
+
+def curves() -> Iterator[Case]:
+    """The quadratic fit, and the case with a real, a positive, an interval and a simplex site."""
+    t = np.linspace(-1.0, 2.0, 20)
+    design = np.stack([np.ones_like(t), t, t**2], axis=1)
+    coefficients = np.array([4.0, -30.0, 15.0])
+    yield Case(
+        "quadratic_fit",
+        "y ~ N(a + b t + c t², 0.5) at 20 points; (a, b, c) ~ N(0, 100)",
+        sites={"coefficients": Site(Normal(0.0, 100.0), (3,))},
+        observations={
+            "y": Observation(
+                lambda x: Normal(design @ x["coefficients"], 0.5),
+                data=design @ coefficients + 0.5 * _residuals(design),
+            )
+        },
+        truth={"coefficients": coefficients},
+    )
+    yield _mixed_sites()
+
+
+def _mixed_sites() -> Case:
+    """Scales from 0.01 to 100; the declared order is not the sorted one."""
+    t = np.linspace(0.0, 2.0, 200)
+    design = np.stack([np.ones_like(t), 1000.0 * t], axis=1)
+    level, noise, gain, shares = 500.0, 100.0, 0.8, np.array([0.5, 0.3, 0.2])
+    return Case(
+        "mixed_sites",
+        "y ~ N(level + 1000 gain t, noise) at 200 points, counts ~ Multinomial(10000, shares); "
+        "level ~ N(0, 1000), shares ~ Dirichlet(2, 2, 2), noise ~ HalfNormal(500), "
+        "gain ~ Uniform(0, 2)",
+        sites={
+            "level": Site(Normal(0.0, 1000.0)),
+            "shares": Site(Dirichlet(np.array([2.0, 2.0, 2.0]))),
+            "noise": Site(HalfNormal(500.0)),
+            "gain": Site(Uniform(0.0, 2.0)),
+        },
+        observations={
+            "y": Observation(
+                lambda x: Normal(x["level"] + 1000.0 * x["gain"] * t, x["noise"]),
+                data=level + 1000.0 * gain * t + noise * _residuals(design),
+            ),
+            "counts": Observation(
+                lambda x: Multinomial(10_000.0, x["shares"]), data=10_000.0 * shares
+            ),
+        },
+        truth={"level": level, "shares": shares, "noise": noise, "gain": gain},
+    )
+
+
+def _residuals(design: np.ndarray) -> np.ndarray:
+    """Noise of unit mean square that no column of `design` explains, so that the fit is exact."""
+    scores = normal_scores(len(design))
+    scores = np.random.default_rng(0).permutation(scores)
+    scores = scores - design @ np.linalg.lstsq(design, scores, rcond=None)[0]
+    return scores / np.sqrt(np.mean(scores**2))

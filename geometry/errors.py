@@ -1,0 +1,25 @@
+"""The project's own exceptions; each message carries its remedy."""
+
+
+class InvmassError(Exception):
+    """Whatever went wrong, in words for the person who has to mend it."""
+
+
+class UsageError(InvmassError):
+    """A name, an option or a shape that cannot be what was meant."""
+
+
+class BackendUnavailableError(InvmassError):
+    """The library behind a backend is not installed."""
+
+
+class BackendFaultError(InvmassError):
+    """A backend broke its contract: wrong shape, not finite, not positive definite."""
+
+
+class SingularFisherError(InvmassError):
+    """The Fisher information has a direction about which the model says nothing."""
+
+
+class RowsError(InvmassError):
+    """A results folder cannot be read or written."""

@@ -1,0 +1,172 @@
+"""A posterior, stated once and neutrally: sites with priors, and observations that depend on them.
+
+Coordinates follow the declared order of the sites, each site row by row. On a simplex all parts
+but the last are coordinates; the last is what is left.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.geometry.errors import UsageError
+from invmass.geometry.families import Array, Family, ObservedFamily, Simplex
+from invmass.geometry.transforms import Transforms, default_transform
+
+Sites = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A parameter: its prior, and the shape of independent repetitions of it."""
+
+    prior: Family
+    shape: tuple[int, ...] = ()
+
+    @property
+    def value_shape(self) -> tuple[int, ...]:
+        """Shape of the constrained value."""
+        return (*self.shape, *self.prior.event_shape)
+
+    @property
+    def free_shape(self) -> tuple[int, ...]:
+        """Shape of the unconstrained value; one part less on a simplex."""
+        if isinstance(self.prior.support, Simplex):
+            return (self.value_shape[-1] - 1,)
+        return self.value_shape
+
+
+@dataclass(frozen=True)
+class Observation:
+    """Data, and its distribution as a function of the sites."""
+
+    distribution: Callable[[Sites], ObservedFamily]
+    data: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Sites in declared order and observations, keyed by name."""
+
+    sites: Mapping[str, Site]
+    observations: Mapping[str, Observation]
+
+    def __post_init__(self) -> None:
+        for name, site in self.sites.items():
+            if isinstance(site.prior.support, Simplex) and site.shape:
+                raise UsageError(
+                    f"site {name!r}: a simplex site has no repetitions; declare one site for each"
+                )
+
+    @cached_property
+    def default_transforms(self) -> Transforms:
+        """Our own bijector for each site."""
+        return {name: default_transform(site.prior.support) for name, site in self.sites.items()}
+
+    @cached_property
+    def coordinates(self) -> tuple[str, ...]:
+        """A label for each coordinate, such as `x[0]`; a scalar site is its bare name."""
+        return tuple(
+            name + (f"[{','.join(map(str, index))}]" if index else "")
+            for name, site in self.sites.items()
+            for index in np.ndindex(*site.free_shape)
+        )
+
+    @property
+    def dimension(self) -> int:
+        """Number of unconstrained coordinates d."""
+        return len(self.coordinates)
+
+    @cached_property
+    def slices(self) -> Mapping[str, slice]:
+        """Which coordinates belong to each site."""
+        ends = np.cumsum([0, *(int(np.prod(site.free_shape)) for site in self.sites.values())])
+        return {
+            name: slice(int(a), int(b))
+            for name, a, b in zip(self.sites, ends[:-1], ends[1:], strict=True)
+        }
+
+    # -- between dictionaries of sites and flat coordinates
+
+    def flatten(self, z: Sites) -> Array:
+        """Unconstrained sites as one vector, shape (d,)."""
+        self._check(z, {name: site.free_shape for name, site in self.sites.items()})
+        return jnp.concatenate([jnp.ravel(jnp.asarray(z[name])) for name in self.sites])
+
+    def unflatten(self, z: Array) -> dict[str, Array]:
+        """A vector of shape (d,) as unconstrained sites."""
+        if jnp.shape(z) != (self.dimension,):
+            raise UsageError(
+                f"expected a vector of {self.dimension} coordinates ({', '.join(self.coordinates)})"
+                f", got shape {jnp.shape(z)}"
+            )
+        return {
+            name: jnp.reshape(z[self.slices[name]], site.free_shape)
+            for name, site in self.sites.items()
+        }
+
+    def to_unconstrained(self, x: Sites, transforms: Transforms | None = None) -> dict[str, Array]:
+        """`z = T⁻¹(x)` for each site."""
+        self._check(x, {name: site.value_shape for name, site in self.sites.items()})
+        transforms = transforms or self.default_transforms
+        return {name: transforms[name].inverse(jnp.asarray(x[name])) for name in self.sites}
+
+    def to_constrained(self, z: Sites, transforms: Transforms | None = None) -> dict[str, Array]:
+        """`x = T(z)` for each site."""
+        self._check(z, {name: site.free_shape for name, site in self.sites.items()})
+        transforms = transforms or self.default_transforms
+        return {name: transforms[name].forward(jnp.asarray(z[name])) for name in self.sites}
+
+    def free(self, x: Sites) -> Array:
+        """Constrained sites as one vector, shape (d,): a simplex without its last part."""
+        parts = []
+        for name, site in self.sites.items():
+            value = jnp.ravel(jnp.asarray(x[name]))
+            parts.append(value[:-1] if isinstance(site.prior.support, Simplex) else value)
+        return jnp.concatenate(parts)
+
+    def from_free(self, vector: Array) -> dict[str, Array]:
+        """The inverse of `free`."""
+        values = self.unflatten(vector)
+        for name, site in self.sites.items():
+            if isinstance(site.prior.support, Simplex):
+                values[name] = jnp.append(values[name], 1.0 - jnp.sum(values[name]))
+        return values
+
+    # -- densities
+
+    def log_likelihood(self, x: Sites) -> Array:
+        """`log L(x)`, a scalar."""
+        return sum(
+            (o.distribution(x).log_density(jnp.asarray(o.data)) for o in self.observations.values()),
+            start=jnp.zeros(()),
+        )
+
+    def log_prior(self, x: Sites) -> Array:
+        """`log p(x)`, a scalar."""
+        return sum(
+            (site.prior.log_density(x[name]) for name, site in self.sites.items()),
+            start=jnp.zeros(()),
+        )
+
+    def log_density(self, z: Array, transforms: Transforms | None = None) -> Array:
+        """`log π(z) = log L(T(z)) + log p(T(z)) + log|det ∂T/∂z|` at a vector of shape (d,)."""
+        transforms = transforms or self.default_transforms
+        sites = self.unflatten(z)
+        x = {name: transforms[name].forward(value) for name, value in sites.items()}
+        log_det = sum(transforms[name].log_det(value) for name, value in sites.items())
+        return self.log_likelihood(x) + self.log_prior(x) + log_det
+
+    def _check(self, values: Sites, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        if set(values) != set(shapes):
+            raise UsageError(
+                f"sites do not match: missing {sorted(set(shapes) - set(values))}, "
+                f"unknown {sorted(set(values) - set(shapes))}"
+            )
+        for name, shape in shapes.items():
+            if jnp.shape(values[name]) != shape:
+                raise UsageError(
+                    f"site {name!r} has shape {jnp.shape(values[name])}, expected {shape}"
+                )
