@@ -15,7 +15,6 @@ from typing import ClassVar
 
 import jax
 import numpy as np
-
 from invmass.cases.case import Case
 from invmass.geometry.errors import BackendFaultError, BackendUnavailableError, UsageError
 from invmass.geometry.estimators import Estimator

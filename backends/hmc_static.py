@@ -7,7 +7,6 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.backends.hmc.metric import make_metric
 from invmass.backends.hmc.sampler import draw, warm_up

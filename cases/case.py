@@ -7,10 +7,10 @@ from functools import cached_property
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from invmass.geometry import fisher
 from invmass.geometry.families import Array
 from invmass.geometry.posterior import Observation, Posterior, Site, Sites
+from invmass.geometry.precision import float64
 from invmass.geometry.quadrature import Moments, Quadrature
 from invmass.geometry.transforms import Transforms
 
@@ -52,7 +52,7 @@ class Case:
     def quadrature(self) -> Quadrature:
         """Points and weights in our own unconstrained space."""
         posterior = self.posterior
-        with jax.enable_x64(True):
+        with float64():
             start = np.asarray(posterior.flatten(posterior.to_unconstrained(_float64(self.truth))))
         return Quadrature(posterior.log_density, start)
 
@@ -115,7 +115,7 @@ class Truth:
     def position(self) -> np.ndarray:
         """`z* = T⁻¹(x*)`, shape (d,)."""
         posterior = self.case.posterior
-        with jax.enable_x64(True):
+        with float64():
             z = posterior.to_unconstrained(_float64(self.case.truth), self.transforms)
             return np.asarray(posterior.flatten(z))
 
@@ -133,7 +133,7 @@ class Truth:
     def misplaced_inverse_fisher(self) -> np.ndarray:
         """Inverse Fisher in z, evaluated with x* where z* belongs: the second wrong reference."""
         posterior = self.case.posterior
-        with jax.enable_x64(True):
+        with float64():
             as_if_z = posterior.unflatten(jnp.asarray(posterior.free(_float64(self.case.truth))))
             x = posterior.to_constrained(as_if_z, self.transforms)
         return self._inverse_fisher(x, "z")
@@ -149,9 +149,7 @@ class Truth:
         """`Cov(∇ log π(z)) = E[-∇² log π(z)]`."""
         posterior = self.case.posterior
         points = self.case.free_to_unconstrained(self.case._free_points, self.transforms)
-        scores = _map_rows(
-            jax.grad(lambda z: posterior.log_density(z, self.transforms)), points
-        )
+        scores = _map_rows(jax.grad(lambda z: posterior.log_density(z, self.transforms)), points)
         return self.case.quadrature.moments(scores).covariance
 
     def _inverse_fisher(self, x: Sites, space: fisher.Space) -> np.ndarray:
@@ -164,7 +162,7 @@ class Truth:
 
 def _map_rows(function, points: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
     """`function` of every row, compiled once and in float64."""
-    with jax.enable_x64(True):
+    with float64():
         mapped = jax.jit(lambda rows: jax.lax.map(function, rows, batch_size=8192))
         return np.asarray(mapped(jnp.asarray(points)))
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-
 from invmass.cases.case import Case
 from invmass.cases.univariate import normal_scores
 from invmass.geometry.families import (
@@ -38,30 +37,30 @@ def curves() -> Iterator[Case]:
 
 def _mixed_sites() -> Case:
     """Scales from 0.01 to 100; the declared order is not the sorted one."""
-    t = np.linspace(0.0, 2.0, 200)
-    design = np.stack([np.ones_like(t), 1000.0 * t], axis=1)
-    level, noise, gain, shares = 500.0, 100.0, 0.8, np.array([0.5, 0.3, 0.2])
+    t = np.linspace(-1.0, 2.0, 12)
+    design = np.stack([np.ones_like(t), 3_000.0 * t, t**2], axis=1)
+    level, bend, gain, shares = 500.0, 1_000.0, 0.8, np.array([0.5, 0.3, 0.2])
     return Case(
         "mixed_sites",
-        "y ~ N(level + 1000 gain t, noise) at 200 points, counts ~ Multinomial(10000, shares); "
-        "level ~ N(0, 1000), shares ~ Dirichlet(2, 2, 2), noise ~ HalfNormal(500), "
+        "y ~ N(level + 3000 gain t + bend t², 200) at 12 points, counts ~ Multinomial(1000, shares); "
+        "level ~ N(0, 1000), shares ~ Dirichlet(2, 2, 2), bend ~ HalfNormal(5000), "
         "gain ~ Uniform(0, 2)",
         sites={
             "level": Site(Normal(0.0, 1000.0)),
             "shares": Site(Dirichlet(np.array([2.0, 2.0, 2.0]))),
-            "noise": Site(HalfNormal(500.0)),
+            "bend": Site(HalfNormal(5_000.0)),
             "gain": Site(Uniform(0.0, 2.0)),
         },
         observations={
             "y": Observation(
-                lambda x: Normal(x["level"] + 1000.0 * x["gain"] * t, x["noise"]),
-                data=level + 1000.0 * gain * t + noise * _residuals(design),
+                lambda x: Normal(x["level"] + 3_000.0 * x["gain"] * t + x["bend"] * t**2, 200.0),
+                data=design @ np.array([level, gain, bend]) + 200.0 * _residuals(design),
             ),
             "counts": Observation(
-                lambda x: Multinomial(10_000.0, x["shares"]), data=10_000.0 * shares
+                lambda x: Multinomial(1_000.0, x["shares"]), data=1_000.0 * shares
             ),
         },
-        truth={"level": level, "shares": shares, "noise": noise, "gain": gain},
+        truth={"level": level, "shares": shares, "bend": bend, "gain": gain},
     )
 
 

@@ -4,7 +4,6 @@ import enum
 from dataclasses import dataclass
 
 import numpy as np
-
 from invmass.geometry.errors import UsageError
 
 

@@ -11,10 +11,10 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from invmass.geometry.errors import SingularFisherError, UsageError
 from invmass.geometry.families import Array
 from invmass.geometry.posterior import Posterior, Sites
+from invmass.geometry.precision import float64
 from invmass.geometry.transforms import Transforms
 
 Space = Literal["x", "z"]
@@ -138,7 +138,7 @@ def _answer(
     if space not in ("x", "z"):
         raise UsageError(f"space must be 'x' (constrained) or 'z' (unconstrained), not {space!r}")
     transforms = transforms or posterior.default_transforms
-    with jax.enable_x64(True):
+    with float64():
         z = posterior.to_unconstrained(_float64(x), transforms)
         if space == "z":
             at = posterior.flatten(z)

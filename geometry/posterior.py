@@ -10,7 +10,6 @@ from functools import cached_property
 
 import jax.numpy as jnp
 import numpy as np
-
 from invmass.geometry.errors import UsageError
 from invmass.geometry.families import Array, Family, ObservedFamily, Simplex
 from invmass.geometry.transforms import Transforms, default_transform
@@ -140,7 +139,10 @@ class Posterior:
     def log_likelihood(self, x: Sites) -> Array:
         """`log L(x)`, a scalar."""
         return sum(
-            (o.distribution(x).log_density(jnp.asarray(o.data)) for o in self.observations.values()),
+            (
+                o.distribution(x).log_density(jnp.asarray(o.data))
+                for o in self.observations.values()
+            ),
             start=jnp.zeros(()),
         )
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 import scipy.stats
-
 from invmass.geometry.errors import InvmassError
 from invmass.geometry.families import Array
+from invmass.geometry.precision import float64
 
 _MAX_DIMENSION = 5
 _BATCH = 8192
@@ -53,7 +53,7 @@ class Quadrature:
                 f"quadrature over {dimension} dimensions is out of reach (at most "
                 f"{_MAX_DIMENSION}); give the case exact draws instead"
             )
-        with jax.enable_x64(True):
+        with float64():
             self._batch_density = jax.jit(jax.vmap(log_density))
             self.mode, factor = _laplace(log_density, np.asarray(start, dtype=np.float64))
         half_width, step = (7.0, 0.35) if dimension <= 3 else (5.6, 0.93)
@@ -70,7 +70,7 @@ class Quadrature:
 
     def log_densities(self, points: np.ndarray) -> np.ndarray:
         """`log π` at each row of `points`, shape (N, d), in float64 and in batches of one shape."""
-        with jax.enable_x64(True):
+        with float64():
             padded = np.resize(points, (-(-len(points) // _BATCH) * _BATCH, points.shape[1]))
             batches = padded.reshape(-1, _BATCH, points.shape[1])
             values = [np.asarray(self._batch_density(jnp.asarray(batch))) for batch in batches]

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from jax.nn import log_sigmoid, sigmoid
-
 from invmass.geometry.families import Array, Interval, Positive, Real, Simplex, Support
+from jax.nn import log_sigmoid, sigmoid
 
 
 class Transform(abc.ABC):

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-
 from invmass.backends.hmc.metric import Metric, velocity
 from invmass.geometry.families import Array
 

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
-
 from invmass.geometry.families import Array
+from jax.scipy.linalg import solve_triangular
 
 
 class Metric(NamedTuple):

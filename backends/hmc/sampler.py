@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-
 from invmass.backends.hmc import step_size as dual_averaging
 from invmass.backends.hmc.leapfrog import Phase, ValueAndGradient, integrate, leapfrog
 from invmass.backends.hmc.metric import (
@@ -23,7 +22,7 @@ from invmass.backends.hmc.metric import (
 from invmass.backends.hmc.schedule import Schedule
 from invmass.geometry.families import Array
 
-TARGET_ACCEPTANCE = 0.8
+TARGET_ACCEPTANCE = 0.9
 PATH_LENGTH = jnp.pi / 2  # in whitened units: a quarter of a period, where a Gaussian forgets
 PATH_JITTER = 0.5  # uniform, relative; a fixed length can be periodic
 MAX_STEPS = 1024

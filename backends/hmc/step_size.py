@@ -1,12 +1,16 @@
-"""Step size by dual averaging."""
+"""Step size by dual averaging, tamed.
+
+Stan's constants (γ = 0.05, a pull towards ten times the last step size) let the step size follow
+single acceptances, so that draws are not exactly stationary while it is tuned: here they would
+pull the tuned variances down by 7 to 9%. A larger γ and no pull leave 1 to 4%.
+"""
 
 from typing import NamedTuple
 
 import jax.numpy as jnp
-
 from invmass.geometry.families import Array
 
-GAMMA, T0, KAPPA = 0.05, 10.0, 0.75
+GAMMA, T0, KAPPA = 0.6, 10.0, 0.75
 
 
 class DualAveraging(NamedTuple):
@@ -20,10 +24,10 @@ class DualAveraging(NamedTuple):
 
 
 def init(step_size: Array) -> DualAveraging:
-    """Begin at `step_size`, pulled towards ten times as much."""
+    """Begin at `step_size`, and shrink towards it."""
     log_step_size = jnp.log(step_size)
     zero = jnp.zeros_like(log_step_size)
-    return DualAveraging(log_step_size, zero, zero, zero, jnp.log(10.0) + log_step_size)
+    return DualAveraging(log_step_size, zero, zero, zero, log_step_size)
 
 
 def update(state: DualAveraging, acceptance: Array, target: float) -> DualAveraging:

@@ -1,0 +1,118 @@
+"""BlackJAX's NUTS with its staged adaptation; its users bring their own bijectors, so do we."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.backends.hmc.schedule import last_window, stan_schedule
+from invmass.cases.case import Case
+from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.families import Array
+from invmass.geometry.transforms import Transforms
+
+_RECIPES = {"diagonal": "welford_diag", "dense": "welford_dense", "fisher_diag": "fisher_diag"}
+_STATISTICS = ("num_integration_steps", "acceptance_rate", "is_divergent")
+
+
+@final
+class BlackJAXNUTS(Backend):
+    """`blackjax.staged_adaptation` over `blackjax.nuts`, one replicate a chain."""
+
+    name = "blackjax"
+    requires = ("blackjax",)
+    extra = "blackjax"
+    estimators: ClassVar[Mapping[str, Estimator]] = {
+        "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN),
+        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN),
+        "fisher_diag": Estimator(
+            Rule.FISHER_DIVERGENCE, dense=False, regularisation=Regularisation.NONE
+        ),
+    }
+
+    def transforms(self, case: Case) -> Transforms:
+        return case.posterior.default_transforms
+
+    def log_density(self, case: Case) -> Callable[[Array], Array]:
+        return case.posterior.log_density
+
+    def warm_up(
+        self,
+        case: Case,
+        metric: str,
+        keys: jax.Array,
+        starts: np.ndarray,
+        num_warmup: int,
+        supplied: np.ndarray | None = None,
+    ) -> Tuned:
+        initial = None if supplied is None else jnp.asarray(supplied)
+        program = _warm_up_program(case, _RECIPES[metric], num_warmup)
+        state, parameters, info = program(keys, jnp.asarray(starts), initial)
+        return Tuned(
+            inverse_mass_matrix=np.asarray(parameters["inverse_mass_matrix"]),
+            step_size=np.asarray(parameters["step_size"]),
+            position=np.asarray(state.position),
+            gradients=np.asarray(info.num_integration_steps.sum(axis=1)),
+            acceptance=np.asarray(info.acceptance_rate.mean(axis=1)),
+            divergences=np.asarray(info.is_divergent.sum(axis=1)),
+            window=last_window(stan_schedule(num_warmup)) if supplied is None else 0,
+        )
+
+    def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
+        positions, info = _sample_program(case, num_samples)(
+            keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size
+        )
+        return Draws(
+            position=np.asarray(positions),
+            gradients=np.asarray(info["num_integration_steps"].sum(axis=1)),
+            acceptance=np.asarray(info["acceptance_rate"].mean(axis=1)),
+            divergences=np.asarray(info["is_divergent"].sum(axis=1)),
+        )
+
+
+def _all_fast(num_steps: int) -> Array:
+    """A schedule that tunes the step size alone: every step is of the fast kind."""
+    return jnp.zeros((num_steps, 2), dtype=int)
+
+
+@cache
+def _warm_up_program(case: Case, recipe: str, num_warmup: int) -> Any:
+    import blackjax
+    from blackjax.adaptation.base import get_filter_adapt_info_fn
+
+    def run(key: Array, start: Array, supplied: Array | None) -> Any:
+        warm_up = blackjax.staged_adaptation(
+            blackjax.nuts,
+            case.posterior.log_density,
+            metric=recipe,
+            initial_inverse_mass_matrix=supplied,
+            schedule_fn=None if supplied is None else _all_fast,
+            adaptation_info_fn=get_filter_adapt_info_fn(info_keys=set(_STATISTICS)),
+        )
+        (state, parameters), info = warm_up.run(key, start, num_warmup)
+        return state, parameters, info.info
+
+    return jax.jit(jax.vmap(run, in_axes=(0, 0, None)))
+
+
+@cache
+def _sample_program(case: Case, num_samples: int) -> Any:
+    import blackjax
+
+    def keep(info: Any) -> dict[str, Array]:
+        return {name: getattr(info, name) for name in _STATISTICS}
+
+    def run(key: Array, start: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
+        nuts = blackjax.nuts(case.posterior.log_density, step_size, inverse_mass_matrix)
+
+        def step(state: Any, key: Array) -> Any:
+            state, info = nuts.step(key, state)
+            return state, (state.position, keep(info))
+
+        return jax.lax.scan(step, nuts.init(start), jax.random.split(key, num_samples))[1]
+
+    return jax.jit(jax.vmap(run))

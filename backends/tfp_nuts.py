@@ -1,0 +1,313 @@
+"""TensorFlow Probability's NUTS on JAX.
+
+The diagonal metric is tuned by `windowed_adaptive_nuts`. A dense one is not offered by the
+library; it is composed here from its parts: `PreconditionedNoUTurnSampler` under
+`DualAveragingStepSizeAdaptation`, momenta from `MultivariateNormalPrecisionFactorLinearOperator`,
+and a `RunningCovariance` that starts anew in each of Stan's windows.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
+from invmass.cases.case import Case
+from invmass.geometry import families
+from invmass.geometry.errors import UsageError
+from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.families import Array, Family
+from invmass.geometry.posterior import Site
+from invmass.geometry.transforms import LibraryTransform, Transforms
+
+_TARGET_ACCEPTANCE = 0.85  # that of windowed_adaptive_nuts
+
+
+@final
+class TFPNUTS(Backend):
+    """TFP's own joint distribution, bijectors and sampler; each replicate is a call of its own."""
+
+    name = "tfp"
+    requires = ("tfp-nightly",)
+    extra = "tfp"
+    estimators: ClassVar[Mapping[str, Estimator]] = {
+        "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.NONE),
+        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.NONE),
+    }
+
+    def transforms(self, case: Case) -> Transforms:
+        def transform(site: Site) -> LibraryTransform:
+            bijector = _prior(site).experimental_default_event_space_bijector()
+            return LibraryTransform(bijector.forward, bijector.inverse)
+
+        return {name: transform(site) for name, site in case.sites.items()}
+
+    def log_density(self, case: Case) -> Callable[[Array], Array]:
+        pinned = _joint(case).experimental_pin(**_data(case))
+        bijector = pinned.experimental_default_event_space_bijector()
+        structure = type(pinned.event_shape)
+
+        def log_density(z: Array) -> Array:
+            parts = structure(**case.posterior.unflatten(z))
+            x = bijector.forward(parts)
+            event_ndims = structure(**{k: jnp.ndim(v) for k, v in parts._asdict().items()})
+            log_det = bijector.forward_log_det_jacobian(parts, event_ndims)
+            return pinned.unnormalized_log_prob(x) + log_det
+
+        return log_density
+
+    def warm_up(
+        self,
+        case: Case,
+        metric: str,
+        keys: jax.Array,
+        starts: np.ndarray,
+        num_warmup: int,
+        supplied: np.ndarray | None = None,
+    ) -> Tuned:
+        dense = self.estimators[metric].dense
+        if supplied is None and not dense:
+            tuned = _windowed_program(case, num_warmup)(keys, jnp.asarray(starts))
+            return Tuned(**jax.tree.map(np.asarray, tuned), window=8 * (num_warmup // 20))
+        schedule = stan_schedule(num_warmup)
+        if supplied is None:
+            supplied = np.eye(case.dimension)
+        else:
+            never = np.zeros(num_warmup, dtype=bool)
+            schedule = Schedule(never, never)
+        program = _composed_program(case)
+        tuned = program(keys, jnp.asarray(starts), jnp.asarray(supplied), _on_device(schedule))
+        return Tuned(**jax.tree.map(np.asarray, tuned), window=last_window(schedule))
+
+    def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
+        program = _sample_program(case, num_samples)
+        draws = program(keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size)
+        return Draws(**jax.tree.map(np.asarray, draws))
+
+
+def _on_device(schedule: Schedule) -> Schedule:
+    return jax.tree.map(jnp.asarray, schedule)
+
+
+@cache
+def _windowed_program(case: Case, num_warmup: int) -> Any:
+    import tensorflow_probability.substrates.jax as tfp
+
+    posterior = case.posterior
+
+    def run(key: Array, start: Array) -> dict[str, Array]:
+        joint, data = _joint(case), _data(case)
+        pinned = joint.experimental_pin(**data)
+        bijector = pinned.experimental_default_event_space_bijector()
+        structure = type(pinned.event_shape)
+        states, statistics = tfp.experimental.mcmc.windowed_adaptive_nuts(
+            1,
+            joint,
+            n_chains=[],
+            num_adaptation_steps=num_warmup,
+            current_state=bijector.forward(structure(**posterior.unflatten(start))),
+            discard_tuning=False,
+            seed=key,
+            **data,
+        )
+        z = bijector.inverse(structure(*(value[-1] for value in states)))
+        # `variance_scaling` is the variance of the momentum: M, not M⁻¹
+        mass = [jnp.ravel(part[-1]) for part in jax.tree.leaves(statistics["variance_scaling"])]
+        return {
+            "inverse_mass_matrix": 1.0 / jnp.concatenate(mass),
+            "step_size": statistics["step_size"][-1],
+            "position": posterior.flatten(z._asdict()),
+            "gradients": jnp.sum(statistics["n_steps"]),
+            "acceptance": jnp.mean(statistics["accept_ratio"]),
+            "divergences": jnp.sum(statistics["diverging"]),
+        }
+
+    return jax.jit(jax.vmap(run))
+
+
+@cache
+def _composed_program(case: Case) -> Any:
+    import tensorflow_probability.substrates.jax as tfp
+
+    log_density = TFPNUTS().log_density(case)
+
+    def run(key: Array, start: Array, initial: Array, schedule: Schedule) -> dict[str, Array]:
+        def kernel(inverse_mass_matrix: Array, step_size: Array) -> Any:
+            return tfp.mcmc.DualAveragingStepSizeAdaptation(
+                _nuts(log_density, step_size, inverse_mass_matrix),
+                num_adaptation_steps=len(schedule.collects),
+                target_accept_prob=_TARGET_ACCEPTANCE,
+            )
+
+        nothing = tfp.experimental.stats.RunningCovariance.from_shape(
+            start.shape, dtype=start.dtype, event_ndims=1
+        )
+        unit = jnp.ones((), start.dtype)
+
+        def momentum(z: Array, inverse_mass_matrix: Array) -> Any:
+            # from the bare kernel: wrapped in an adaptation it is copied, and the copy forgets
+            # its momentum distribution (docs/findings.md)
+            bare = _nuts(log_density, unit, inverse_mass_matrix)
+            return bare.bootstrap_results(z).momentum_distribution
+
+        def bootstrap(z: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
+            results = kernel(inverse_mass_matrix, step_size).bootstrap_results(z)
+            return replace(results, momentum_distribution=None)
+
+        def replace(results: Any, **fields: Any) -> Any:
+            return results._replace(inner_results=results.inner_results._replace(**fields))
+
+        def step(carry: Any, inputs: Any) -> Any:
+            z, results, inverse_mass_matrix, covariance = carry
+            key, collects, ends_window = inputs
+            # a TFP distribution cannot be carried through a scan: it is made anew from M⁻¹
+            results = replace(results, momentum_distribution=momentum(z, inverse_mass_matrix))
+            z, results = kernel(inverse_mass_matrix, unit).one_step(z, results, seed=key)
+            nuts = results.inner_results
+            covariance = _where(collects, covariance.update(z), covariance)
+
+            estimate = covariance.covariance(ddof=1)
+            restarted = replace(
+                bootstrap(z, estimate, jnp.exp(results.log_averaging_step[0])),
+                target_log_prob=nuts.target_log_prob,
+                grads_target_log_prob=nuts.grads_target_log_prob,
+            )
+            renewed = (restarted, estimate, nothing)
+            kept = (replace(results, momentum_distribution=None), inverse_mass_matrix, covariance)
+            return (z, *_where(ends_window, renewed, kept)), _statistics(nuts)
+
+        results = bootstrap(start, initial, 0.5 * unit)
+        keys = jax.random.split(key, len(schedule.collects))
+        (z, results, inverse_mass_matrix, _), statistics = jax.lax.scan(
+            step, (start, results, initial, nothing), (keys, *schedule)
+        )
+        return {
+            "inverse_mass_matrix": inverse_mass_matrix,
+            "step_size": jnp.exp(results.log_averaging_step[0]),
+            "position": z,
+            **_totals(statistics),
+        }
+
+    return jax.jit(jax.vmap(run, in_axes=(0, 0, None, None)))
+
+
+@cache
+def _sample_program(case: Case, num_samples: int) -> Any:
+    log_density = TFPNUTS().log_density(case)
+
+    def run(
+        key: Array, start: Array, inverse_mass_matrix: Array, step_size: Array
+    ) -> dict[str, Array]:
+        kernel = _nuts(log_density, step_size, inverse_mass_matrix)
+
+        def step(carry: Any, key: Array) -> Any:
+            z, results = kernel.one_step(*carry, seed=key)
+            return (z, results), (z, _statistics(results))
+
+        carry = (start, kernel.bootstrap_results(start))
+        positions, statistics = jax.lax.scan(step, carry, jax.random.split(key, num_samples))[1]
+        return {"position": positions, **_totals(statistics)}
+
+    return jax.jit(jax.vmap(run))
+
+
+def _nuts(log_density: Callable[[Array], Array], step_size: Array, metric: Array) -> Any:
+    """TFP's NUTS whose momenta have covariance M, given M⁻¹ diagonal or dense."""
+    import tensorflow_probability.substrates.jax as tfp
+
+    operators = tfp.tf2jax.linalg
+    if metric.ndim == 1:
+        factor = operators.LinearOperatorDiag(jnp.sqrt(metric))
+    else:
+        factor = operators.LinearOperatorLowerTriangular(jnp.linalg.cholesky(metric))
+    return tfp.experimental.mcmc.PreconditionedNoUTurnSampler(
+        log_density,
+        step_size=step_size,
+        momentum_distribution=(
+            tfp.experimental.distributions.MultivariateNormalPrecisionFactorLinearOperator(
+                precision_factor=factor
+            )
+        ),
+    )
+
+
+def _where(condition: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def _statistics(nuts: Any) -> dict[str, Array]:
+    return {
+        "gradients": nuts.leapfrogs_taken,
+        "acceptance": jnp.exp(jnp.minimum(nuts.log_accept_ratio, 0.0)),
+        "divergences": nuts.has_divergence,
+    }
+
+
+def _totals(statistics: dict[str, Array]) -> dict[str, Array]:
+    return {
+        name: (jnp.mean if name == "acceptance" else jnp.sum)(values)
+        for name, values in statistics.items()
+    }
+
+
+def _joint(case: Case) -> Any:
+    """The case as a TFP joint distribution, sites in declared order and then the observations."""
+    import tensorflow_probability.substrates.jax as tfp
+
+    tfd = tfp.distributions
+    root = tfd.JointDistributionCoroutineAutoBatched.Root
+
+    @tfd.JointDistributionCoroutineAutoBatched
+    def joint() -> Any:
+        x = {}
+        for name, site in case.sites.items():
+            x[name] = yield root(_prior(site, name))
+        for name, observation in case.observations.items():
+            distribution = _lower(observation.distribution(x).broadcast(observation.data))
+            yield distribution.copy(name=name)
+
+    return joint
+
+
+def _data(case: Case) -> dict[str, Array]:
+    return {name: jnp.asarray(o.data, dtype=float) for name, o in case.observations.items()}
+
+
+def _prior(site: Site, name: str | None = None) -> Any:
+    import tensorflow_probability.substrates.jax as tfp
+
+    base = _lower(site.prior)
+    if not site.shape:
+        return base.copy(name=name) if name else base
+    return tfp.distributions.Sample(base, site.shape, name=name)
+
+
+def _lower(family: Family) -> Any:
+    """The TFP distribution of a family."""
+    import tensorflow_probability.substrates.jax as tfp
+
+    tfd = tfp.distributions
+
+    def number(value: Any) -> Array:
+        return jnp.asarray(value, dtype=float)
+
+    match family:
+        case families.Normal(loc, scale):
+            return tfd.Normal(number(loc), number(scale))
+        case families.MultivariateNormal(loc, covariance):
+            return tfd.MultivariateNormalTriL(
+                number(loc), jnp.linalg.cholesky(number(covariance))
+            )
+        case families.Multinomial(total, probabilities):
+            return tfd.Multinomial(number(total), probs=number(probabilities))
+        case families.Uniform(low, high):
+            return tfd.Uniform(number(low), number(high))
+        case families.HalfNormal(scale):
+            return tfd.HalfNormal(number(scale))
+        case families.Dirichlet(concentration):
+            return tfd.Dirichlet(number(concentration))
+    raise UsageError(f"tfp: no distribution is known for the family {type(family).__name__}")

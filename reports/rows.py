@@ -1,0 +1,124 @@
+"""Flat records of verdicts and timings: appended one line at a time, read back as one table.
+
+A results folder holds one `*.jsonl` file for each process that wrote to it, one JSON object a
+line. A line is appended by a single write, so that what is there is whole; a line cut short by a
+crash is passed over with a warning.
+"""
+
+import json
+import os
+import uuid
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from invmass.geometry.errors import RowsError
+
+# What every row carries, in the order in which tables show it.
+COMMON = (
+    "row_id", "run_id", "time", "kind", "case", "case_version", "backend", "metric", "seed",
+    "device", "dtype", "commit", "machine", "cores", "python", "versions", "command",
+)  # fmt: skip
+VERDICT = (
+    "claim", "status", "entry", "found", "low", "high", "expected", "margin", "scale", "tolerance",
+    "alpha", "replicates", "cap", "looks", "num_warmup", "seconds", "library_seconds", "message",
+    "intervals", "parts", "coordinates", "position", "inverse_fisher", "target", "tuned",
+    "window", "step_size", "gradients", "acceptance", "divergences",
+)  # fmt: skip
+TIMING = (
+    "phase", "compile_seconds", "seconds", "seconds_min", "seconds_max", "rounds", "replicates",
+    "num_warmup", "num_samples", "gradients", "gradients_per_second", "min_bulk_ess", "max_rhat",
+    "ess_per_second", "ess_per_gradient", "message",
+)  # fmt: skip
+
+
+class RowWriter:
+    """Appends rows to a file of its own in a results folder.
+
+    Raises:
+        RowsError: the folder cannot be made or written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+        self.path = folder / f"{self.run_id}.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            flags = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY
+            self._descriptor = os.open(self.path, flags, 0o644)
+        except OSError as error:
+            raise RowsError(
+                f"cannot write results to {folder}: {error.strerror}; "
+                "choose another place with --results"
+            ) from error
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Write one row, with an id of its own, and see it on the disk.
+
+        Raises:
+            RowsError: the disk took less than the whole line.
+        """
+        identity = {
+            "row_id": uuid.uuid4().hex[:12],
+            "run_id": self.run_id,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        line = (json.dumps(identity | row, allow_nan=True) + "\n").encode()
+        try:
+            written = os.write(self._descriptor, line)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise RowsError(f"cannot append to {self.path}: {error.strerror}") from error
+        if written != len(line):
+            raise RowsError(f"cannot append to {self.path}: the disk is full")
+
+    def close(self) -> None:
+        """Close the file, and remove it if nothing was written."""
+        os.close(self._descriptor)
+        if self.path.stat().st_size == 0:
+            self.path.unlink()
+
+
+def load_rows(folder: Path) -> pd.DataFrame:
+    """All rows of a results folder, oldest first; columns of COMMON, VERDICT and TIMING.
+
+    Warns once if lines could not be read; they are passed over.
+
+    Raises:
+        RowsError: the folder does not exist or holds no rows.
+    """
+    rows: list[dict[str, Any]] = []
+    broken: list[str] = []
+    for path in sorted(Path(folder).glob("*.jsonl")):
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict) or "kind" not in row:
+                    raise ValueError("not a row")
+                rows.append(row)
+            except ValueError:
+                broken.append(f"{path.name}:{number}")
+    if broken:
+        warnings.warn(
+            f"{folder}: {len(broken)} unreadable line(s) passed over: {', '.join(broken[:5])}",
+            stacklevel=2,
+        )
+    if not rows:
+        raise RowsError(
+            f"{folder} holds no results; make some with: invmass validate --results {folder}"
+        )
+    columns = dict.fromkeys((*COMMON, *VERDICT, *TIMING))
+    frame = pd.DataFrame(rows)
+    extra = [name for name in frame.columns if name not in columns]
+    return frame.reindex(columns=[*columns, *extra]).sort_values("time", kind="stable")
+
+
+def latest(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The newest row of each kind of check: one for each case, backend, metric, claim or phase."""
+    label = "claim" if kind == "verdict" else "phase"
+    chosen = rows[rows["kind"] == kind]
+    keys = ["case", "backend", "metric", label, "device", "dtype"]
+    return chosen.drop_duplicates(keys, keep="last").reset_index(drop=True)
