@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import jax
 import numpy as np
+
 from invmass.cases.case import Case
 from invmass.geometry.errors import BackendFaultError, BackendUnavailableError, UsageError
 from invmass.geometry.estimators import Estimator

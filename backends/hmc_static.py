@@ -1,12 +1,13 @@
 """Our own sampler: static HMC with jittered path length, adapted by Stan's windows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.backends.hmc.metric import make_metric
 from invmass.backends.hmc.sampler import draw, warm_up
@@ -23,7 +24,7 @@ class HandRolledHMC(Backend):
 
     name = "hmc"
     requires = ("jax",)
-    estimators = {
+    estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN),
         "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN),
     }

@@ -173,13 +173,13 @@ def _model(case: Case) -> Callable[[], None]:
     def model() -> None:
         x = {name: numpyro.sample(name, _prior(site)) for name, site in case.sites.items()}
         for name, observation in case.observations.items():
-            numpyro.sample(name, _lower(observation.distribution(x)), obs=observation.data)
+            numpyro.sample(name, _lower(observation.distribution(x)), obs=observation.values)
 
     return model
 
 
 def _prior(site: Site) -> Any:
-    distribution = _lower(site.prior)
+    distribution = _lower(site.distribution)
     return distribution.expand(site.shape).to_event(len(site.shape))
 
 

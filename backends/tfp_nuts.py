@@ -267,20 +267,20 @@ def _joint(case: Case) -> Any:
         for name, site in case.sites.items():
             x[name] = yield root(_prior(site, name))
         for name, observation in case.observations.items():
-            distribution = _lower(observation.distribution(x).broadcast(observation.data))
+            distribution = _lower(observation.distribution(x).broadcast(observation.values))
             yield distribution.copy(name=name)
 
     return joint
 
 
 def _data(case: Case) -> dict[str, Array]:
-    return {name: jnp.asarray(o.data, dtype=float) for name, o in case.observations.items()}
+    return {name: jnp.asarray(o.values, dtype=float) for name, o in case.observations.items()}
 
 
 def _prior(site: Site, name: str | None = None) -> Any:
     import tensorflow_probability.substrates.jax as tfp
 
-    base = _lower(site.prior)
+    base = _lower(site.distribution)
     if not site.shape:
         return base.copy(name=name) if name else base
     return tfp.distributions.Sample(base, site.shape, name=name)
@@ -299,9 +299,7 @@ def _lower(family: Family) -> Any:
         case families.Normal(loc, scale):
             return tfd.Normal(number(loc), number(scale))
         case families.MultivariateNormal(loc, covariance):
-            return tfd.MultivariateNormalTriL(
-                number(loc), jnp.linalg.cholesky(number(covariance))
-            )
+            return tfd.MultivariateNormalTriL(number(loc), jnp.linalg.cholesky(number(covariance)))
         case families.Multinomial(total, probabilities):
             return tfd.Multinomial(number(total), probs=number(probabilities))
         case families.Uniform(low, high):

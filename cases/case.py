@@ -7,6 +7,7 @@ from functools import cached_property
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from invmass.geometry import fisher
 from invmass.geometry.families import Array
 from invmass.geometry.posterior import Observation, Posterior, Site, Sites
@@ -94,11 +95,16 @@ class Case:
             points,
         )
 
-    def _own_to_free(self, points: np.ndarray) -> np.ndarray:
+    def unconstrained_to_free(self, points: np.ndarray, transforms: Transforms) -> np.ndarray:
+        """The inverse of `free_to_unconstrained`."""
         posterior = self.posterior
         return _map_rows(
-            lambda z: posterior.free(posterior.to_constrained(posterior.unflatten(z))), points
+            lambda z: posterior.free(posterior.to_constrained(posterior.unflatten(z), transforms)),
+            points,
         )
+
+    def _own_to_free(self, points: np.ndarray) -> np.ndarray:
+        return self.unconstrained_to_free(points, self.posterior.default_transforms)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+
 from invmass.cases.case import Case
 from invmass.geometry.families import Family, MultivariateNormal, Normal, Uniform
 from invmass.geometry.posterior import Observation, Site

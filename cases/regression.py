@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
+
 from invmass.cases.case import Case
 from invmass.cases.univariate import normal_scores
 from invmass.geometry.families import (
@@ -26,8 +27,9 @@ def curves() -> Iterator[Case]:
         sites={"coefficients": Site(Normal(0.0, 100.0), (3,))},
         observations={
             "y": Observation(
-                lambda x: Normal(design @ x["coefficients"], 0.5),
+                lambda x, design: Normal(design @ x["coefficients"], 0.5),
                 data=design @ coefficients + 0.5 * _residuals(design),
+                constants=(design,),
             )
         },
         truth={"coefficients": coefficients},
@@ -42,9 +44,9 @@ def _mixed_sites() -> Case:
     level, bend, gain, shares = 500.0, 1_000.0, 0.8, np.array([0.5, 0.3, 0.2])
     return Case(
         "mixed_sites",
-        "y ~ N(level + 3000 gain t + bend t², 200) at 12 points, counts ~ Multinomial(1000, shares); "
-        "level ~ N(0, 1000), shares ~ Dirichlet(2, 2, 2), bend ~ HalfNormal(5000), "
-        "gain ~ Uniform(0, 2)",
+        "y ~ N(level + 3000 gain t + bend t², 200) at 12 points, "
+        "counts ~ Multinomial(1000, shares); level ~ N(0, 1000), "
+        "shares ~ Dirichlet(2, 2, 2), bend ~ HalfNormal(5000), gain ~ Uniform(0, 2)",
         sites={
             "level": Site(Normal(0.0, 1000.0)),
             "shares": Site(Dirichlet(np.array([2.0, 2.0, 2.0]))),
@@ -53,8 +55,9 @@ def _mixed_sites() -> Case:
         },
         observations={
             "y": Observation(
-                lambda x: Normal(x["level"] + 3_000.0 * x["gain"] * t + x["bend"] * t**2, 200.0),
+                lambda x, t: Normal(x["level"] + 3_000.0 * x["gain"] * t + x["bend"] * t**2, 200.0),
                 data=design @ np.array([level, gain, bend]) + 200.0 * _residuals(design),
+                constants=(t,),
             ),
             "counts": Observation(
                 lambda x: Multinomial(1_000.0, x["shares"]), data=1_000.0 * shares

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.stats
+
 from invmass.cases.case import Case
 from invmass.geometry.families import HalfNormal, Normal
 from invmass.geometry.posterior import Observation, Site

@@ -4,6 +4,7 @@ import enum
 from dataclasses import dataclass
 
 import numpy as np
+
 from invmass.geometry.errors import UsageError
 
 
@@ -35,6 +36,11 @@ class Estimator:
     def __post_init__(self) -> None:
         if self.rule is Rule.FISHER_DIVERGENCE and self.dense:
             raise UsageError("the Fisher-divergence rule is known here for diagonal metrics only")
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether the target depends on the covariance of the scores."""
+        return self.rule is Rule.FISHER_DIVERGENCE
 
     def target(self, covariance: np.ndarray, score_covariance: np.ndarray) -> np.ndarray:
         """What the rule converges to.

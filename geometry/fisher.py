@@ -11,6 +11,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 from invmass.geometry.errors import SingularFisherError, UsageError
 from invmass.geometry.families import Array
 from invmass.geometry.posterior import Posterior, Sites
@@ -175,7 +176,7 @@ def _likelihood_information(
     for observation in posterior.observations.values():
 
         def parameters(v: Array, observation=observation):  # type: ignore[no-untyped-def]
-            return observation.distribution(to_x(v)).broadcast(observation.data)
+            return observation.distribution(to_x(v)).broadcast(observation.values)
 
         total = total + parameters(at).information(jax.jacfwd(parameters)(at))
     return total

@@ -10,8 +10,10 @@ from functools import cached_property
 
 import jax.numpy as jnp
 import numpy as np
+
 from invmass.geometry.errors import UsageError
 from invmass.geometry.families import Array, Family, ObservedFamily, Simplex
+from invmass.geometry.precision import fresh
 from invmass.geometry.transforms import Transforms, default_transform
 
 Sites = Mapping[str, Array]
@@ -23,6 +25,11 @@ class Site:
 
     prior: Family
     shape: tuple[int, ...] = ()
+
+    @property
+    def distribution(self) -> Family:
+        """The prior, ready to be traced in the ambient precision."""
+        return fresh(self.prior)
 
     @property
     def value_shape(self) -> tuple[int, ...]:
@@ -39,10 +46,27 @@ class Site:
 
 @dataclass(frozen=True)
 class Observation:
-    """Data, and its distribution as a function of the sites."""
+    """Data, and its distribution as a function of the sites.
 
-    distribution: Callable[[Sites], ObservedFamily]
+    Args:
+        family: the distribution, given the constrained sites and then the constants.
+        data: what was observed.
+        constants: arrays that the function needs, such as a design matrix. Arrays that it closes
+            over would be seen by JAX in both precisions (`precision.fresh` says why not to).
+    """
+
+    family: Callable[..., ObservedFamily]
     data: Array
+    constants: tuple[Array, ...] = ()
+
+    def distribution(self, x: Sites) -> ObservedFamily:
+        """The distribution of the data at constrained sites."""
+        return fresh(self.family(x, *fresh(self.constants)))
+
+    @property
+    def values(self) -> Array:
+        """The data, ready to be traced in the ambient precision."""
+        return fresh(self.data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +164,7 @@ class Posterior:
         """`log L(x)`, a scalar."""
         return sum(
             (
-                o.distribution(x).log_density(jnp.asarray(o.data))
+                o.distribution(x).log_density(o.values)
                 for o in self.observations.values()
             ),
             start=jnp.zeros(()),
@@ -149,7 +173,7 @@ class Posterior:
     def log_prior(self, x: Sites) -> Array:
         """`log p(x)`, a scalar."""
         return sum(
-            (site.prior.log_density(x[name]) for name, site in self.sites.items()),
+            (site.distribution.log_density(x[name]) for name, site in self.sites.items()),
             start=jnp.zeros(()),
         )
 

@@ -1,23 +1,28 @@
 """Double precision for the truth, whatever precision the samplers run in."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
 import jax
+import numpy as np
 
 
-@contextmanager
-def float64() -> Iterator[None]:
-    """Compute in float64 inside the block.
+def float64() -> Any:
+    """A context in which JAX computes in float64."""
+    return jax.enable_x64(True)
 
-    JAX remembers how it converted a NumPy array that a traced function closes over, without
-    regard to the precision of the moment; the same function traced later in float32 then fails.
-    So its caches are dropped on leaving, unless float64 is the ambient precision.
+
+def fresh(tree: Any) -> Any:
+    """`tree` with its NumPy arrays copied, floats in the ambient precision.
+
+    JAX remembers by identity how it converted a NumPy array inside a traced function, without
+    regard to the precision of the moment. An array that is seen in both precisions would fail in
+    one of them, or silently be rounded in the other; so JAX only ever sees copies.
     """
-    ambient = jax.config.jax_enable_x64
-    try:
-        with jax.enable_x64(True):
-            yield
-    finally:
-        if not ambient:
-            jax.clear_caches()
+
+    def copy(leaf: Any) -> Any:
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        is_float = np.issubdtype(leaf.dtype, np.floating)
+        return np.array(leaf, dtype=jax.dtypes.canonicalize_dtype(float) if is_float else None)
+
+    return jax.tree.map(copy, tree)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.optimize
 import scipy.stats
+
 from invmass.geometry.errors import InvmassError
 from invmass.geometry.families import Array
 from invmass.geometry.precision import float64

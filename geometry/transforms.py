@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from invmass.geometry.families import Array, Interval, Positive, Real, Simplex, Support
 from jax.nn import log_sigmoid, sigmoid
+
+from invmass.geometry.families import Array, Interval, Positive, Real, Simplex, Support
 
 
 class Transform(abc.ABC):

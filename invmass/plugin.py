@@ -1,0 +1,239 @@
+"""pytest plugin: options, the record of every check, known failures, and the summary.
+
+It is loaded in every pytest session of an environment that has invmass, so it imports nothing but
+pytest and the standard library until one of the suite's own tests runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLAIM = "invmass_claim"
+PROPERTY = "invmass"
+
+STATUSES = ("pass", "fail", "inconclusive", "error", "expected failure", "skipped")
+
+
+@dataclass
+class Tally:
+    """What the checks of a session came to; kept where the summary is printed."""
+
+    statuses: dict[str, Counter[str]] = field(default_factory=dict)
+    reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    false_alarm: float = 0.0
+    verdicts: int = 0
+    library_seconds: float = 0.0
+    seconds: float = 0.0
+    nothing_executed: list[str] = field(default_factory=list)
+
+    def add(self, check: dict[str, Any], seconds: float) -> None:
+        """Count one check."""
+        backend, status = check["backend"], check["status"]
+        self.statuses.setdefault(backend, Counter())[status] += 1
+        if check.get("reason"):
+            self.reasons.setdefault(backend, Counter())[check["reason"]] += 1
+        self.false_alarm += check.get("alpha") or 0.0
+        self.verdicts += status in ("pass", "fail", "inconclusive")
+        self.library_seconds += check.get("library_seconds") or 0.0
+        self.seconds += seconds
+
+    def executed(self, backend: str) -> int:
+        """Checks of a backend that ran to an answer, whatever it was."""
+        counts = self.statuses.get(backend, Counter())
+        return counts.total() - counts["skipped"]
+
+    def count(self, status: str) -> int:
+        """Checks with one status, over all backends."""
+        return sum(counts[status] for counts in self.statuses.values())
+
+
+TALLY = pytest.StashKey[Tally]()
+RECORD = pytest.StashKey[dict[str, Any]]()
+WRITER = pytest.StashKey[Any]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("invmass", "validation of inverse mass matrices")
+
+    def add(name: str, **options: Any) -> None:
+        group.addoption(f"--invmass-{name}", **options)
+
+    add("backend", action="append", metavar="NAME|MODULE:CLASS", help="repeatable; default: all")
+    add("metric", action="append", metavar="NAME", help="diagonal, dense, …; repeatable")
+    add("case", action="append", metavar="NAME", help="a case, a family or a pattern; repeatable")
+    add("seed", type=int, metavar="N", help="of every random number (default 0)")
+    add("device", choices=("cpu", "gpu", "tpu"), help="where to run (default: JAX's choice)")
+    add("x64", action="store_true", help="run the samplers in float64")
+    add("tolerance", type=float, metavar="T", help="margin of a verdict (default 0.1)")
+    add("false-alarm", type=float, metavar="A", help="α of each verdict (default 1e-6)")
+    add("replicates", type=int, metavar="R", help="cap on replicates (default 2048)")
+    add("num-warmup", type=int, metavar="N", help="warm-up steps (default 1000)")
+    add("results", type=Path, metavar="DIR", help="append a row for each check to this folder")
+    add("xfails-file", type=Path, metavar="FILE", help="known failures: one 'id  # reason' a line")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{CLAIM}(text): the claim that a check of invmass makes")
+    config.addinivalue_line("markers", "invmass_cases(*names): the cases that a check is about")
+    config.addinivalue_line(
+        "markers", "invmass_once: one metric for each case and backend is enough"
+    )
+    config.addinivalue_line("markers", "xdist_group(name): checks that share their replicates")
+    config.stash[TALLY] = Tally()
+    folder = config.getoption("--invmass-results")
+    if folder is not None:
+        from invmass.geometry.errors import RowsError
+        from invmass.reports.rows import RowWriter
+
+        try:
+            config.stash[WRITER] = RowWriter(folder)
+        except RowsError as error:
+            raise pytest.UsageError(str(error)) from error
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if writer := config.stash.get(WRITER, None):
+        writer.close()
+
+
+def stable_id(item: pytest.Item) -> str:
+    """The same id in a checkout and with `--pyargs`; keys the known failures."""
+    return f"{item.path.stem}::{item.name}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    path = config.getoption("--invmass-xfails-file")
+    if path is None:
+        return
+    known = _known_failures(path)
+    matched = set()
+    for item in items:
+        if (key := stable_id(item)) in known:
+            item.add_marker(pytest.mark.xfail(reason=known[key], strict=True))
+            matched.add(key)
+    narrowed = any(config.getoption(f"--invmass-{name}") for name in ("backend", "metric", "case"))
+    if (stale := known.keys() - matched) and not narrowed:
+        raise pytest.UsageError(f"{path}: entries that match no test: {', '.join(sorted(stale))}")
+
+
+def _known_failures(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise pytest.UsageError(f"--xfails-file {path}: {error.strerror}") from error
+    known = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        key, separator, reason = line.partition("  # ")
+        if not separator or not reason.strip():
+            raise pytest.UsageError(f"{path}:{number}: write 'id  # reason'; a reason is required")
+        known[key.strip()] = reason.strip()
+    return known
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    report = yield
+    marker = item.get_closest_marker(CLAIM)
+    decided = report.when == "call" or (report.when == "setup" and not report.passed)
+    if marker is None or not decided:
+        return report
+    cell = item.callspec.params["experiment"]  # type: ignore[attr-defined]
+    record = item.stash.get(RECORD, {})
+    status, reason = _status(report, record)
+    check = {
+        "backend": cell.backend_name,
+        "status": status,
+        "reason": reason,
+        "alpha": record.get("alpha"),
+        "library_seconds": record.get("library_seconds"),
+    }
+    report.user_properties.append((PROPERTY, check))
+    if writer := item.config.stash.get(WRITER, None):
+        identity = {
+            "kind": "verdict",
+            "case": cell.case,
+            "backend": cell.backend_name,
+            "metric": cell.metric,
+            "claim": marker.args[0],
+        }
+        outcome = {"status": status, "message": reason, "seconds": report.duration}
+        writer.append(identity | record | outcome)
+    return report
+
+
+def _status(report: pytest.TestReport, record: dict[str, Any]) -> tuple[str, str | None]:
+    """Status of a check, and its reason if it did not pass."""
+    if hasattr(report, "wasxfail") and not report.passed:
+        return "expected failure", report.wasxfail
+    if report.skipped:
+        text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        return "skipped", text.removeprefix("Skipped: ")
+    if report.passed:
+        return "pass", None
+    return record.get("status", "error") if record.get("status") != "pass" else "error", (
+        report.longreprtext.strip()
+    )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for name, check in report.user_properties:
+        if name == PROPERTY and _session_config is not None:
+            _session_config.stash[TALLY].add(check, report.duration)
+
+
+_session_config: pytest.Config | None = None
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    global _session_config  # noqa: PLW0603  (reports reach the hook above without their session)
+    _session_config = session.config
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    tally = session.config.stash[TALLY]
+    if hasattr(session.config, "workerinput") or not tally.statuses:
+        return
+    asked_for = session.config.getoption("--invmass-backend") or []
+    tally.nothing_executed = [
+        name for name in tally.statuses if name in asked_for and not tally.executed(name)
+    ]
+    if not any(tally.executed(name) for name in tally.statuses):
+        tally.nothing_executed = list(tally.statuses)
+    if tally.nothing_executed and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    tally = config.stash[TALLY]
+    if not tally.statuses:
+        return
+    write = terminalreporter.write_line
+    terminalreporter.section("invmass")
+    header = "".join(f"{status:>18}" for status in STATUSES)
+    write(f"{'backend':<12}{header}")
+    for backend, counts in tally.statuses.items():
+        write(f"{backend:<12}" + "".join(f"{counts[status]:>18}" for status in STATUSES))
+    for backend, reasons in tally.reasons.items():
+        for reason, count in reasons.items():
+            if tally.statuses[backend]["skipped"] or tally.statuses[backend]["expected failure"]:
+                write(f"{backend}: {count} × {reason.splitlines()[0]}")
+    write(
+        f"{tally.verdicts} verdicts; the probability that any of them is wrong is at most "
+        f"{tally.false_alarm:.2g}"
+    )
+    if tally.seconds:
+        own = 100 * (1 - tally.library_seconds / tally.seconds)
+        write(
+            f"{tally.seconds:.0f} s of checks, {tally.seconds / max(tally.verdicts, 1):.2f} s for "
+            f"each verdict; {own:.0f}% is the suite's own"
+        )
+    for backend in tally.nothing_executed:
+        write(f"FAILED: nothing was executed for backend {backend}", red=True)

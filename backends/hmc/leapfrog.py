@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+
 from invmass.backends.hmc.metric import Metric, velocity
 from invmass.geometry.families import Array
 

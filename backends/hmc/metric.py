@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from invmass.geometry.families import Array
 from jax.scipy.linalg import solve_triangular
+
+from invmass.geometry.families import Array
 
 
 class Metric(NamedTuple):

@@ -8,6 +8,7 @@ pull the tuned variances down by 7 to 9%. A larger γ and no pull leave 1 to 4%.
 from typing import NamedTuple
 
 import jax.numpy as jnp
+
 from invmass.geometry.families import Array
 
 GAMMA, T0, KAPPA = 0.6, 10.0, 0.75

@@ -1,0 +1,61 @@
+"""Backends by name, and those that others bring as `module:Class`."""
+
+import importlib
+from collections.abc import Sequence
+from functools import cache
+
+from invmass.backends.backend import Backend
+from invmass.geometry.errors import UsageError
+
+OWN = {
+    "hmc": "invmass.backends.hmc_static:HandRolledHMC",
+    "numpyro": "invmass.backends.numpyro_nuts:NumPyroNUTS",
+    "blackjax": "invmass.backends.blackjax_nuts:BlackJAXNUTS",
+    "tfp": "invmass.backends.tfp_nuts:TFPNUTS",
+}
+
+
+@cache
+def load_backend(spec: str) -> Backend:
+    """The backend called `spec`, or found at `module:Class`; its library is not imported yet.
+
+    Raises:
+        UsageError: there is no such backend.
+    """
+    module_name, colon, class_name = OWN.get(spec, spec).partition(":")
+    if not colon:
+        raise UsageError(
+            f"unknown backend {spec!r}; the backends are: {', '.join(OWN)}, "
+            "or any other as module:Class"
+        )
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"backend {spec!r} cannot be loaded: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise UsageError(f"{spec} is not a subclass of invmass.backends.backend.Backend")
+    missing = getattr(found, "__abstractmethods__", None)
+    if missing:
+        raise UsageError(f"backend {spec!r} does not implement: {', '.join(sorted(missing))}")
+    return found()
+
+
+def select_backends(specs: Sequence[str]) -> list[Backend]:
+    """Backends in the order given, each once; all of our own if none is given."""
+    return [load_backend(spec) for spec in dict.fromkeys(specs or OWN)]
+
+
+def metrics_of(backend: Backend, chosen: Sequence[str]) -> list[str]:
+    """The metrics among those chosen that a backend tunes; all of them if none is chosen."""
+    return [metric for metric in backend.estimators if not chosen or metric in chosen]
+
+
+def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
+    """
+    Raises:
+        UsageError: a chosen metric that no chosen backend tunes.
+    """
+    known = dict.fromkeys(metric for backend in backends for metric in backend.estimators)
+    for metric in chosen:
+        if metric not in known:
+            raise UsageError(f"unknown metric {metric!r}; these backends tune: {', '.join(known)}")

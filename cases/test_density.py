@@ -1,0 +1,13 @@
+"""Does the library sample the density that the case states?"""
+
+import pytest
+
+from invmass.verdicts import judge
+from invmass.verdicts.experiment import Experiment
+
+
+@pytest.mark.invmass_claim(judge.DENSITY)
+@pytest.mark.invmass_once
+def test_density_agrees(experiment: Experiment, settle) -> None:
+    """The library's unconstrained log density and the case's differ by a constant."""
+    settle(judge.DENSITY, judge.density(experiment))

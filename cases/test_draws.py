@@ -1,0 +1,12 @@
+"""Are the draws with the tuned metric draws from the posterior?"""
+
+import pytest
+
+from invmass.verdicts import judge
+from invmass.verdicts.experiment import Experiment
+
+
+@pytest.mark.invmass_claim(judge.DRAWS)
+def test_draws_are_right(experiment: Experiment, settle) -> None:
+    """Mean and covariance are the posterior's, in unconstrained and constrained space."""
+    settle(judge.DRAWS, judge.draws(experiment))

@@ -1,0 +1,184 @@
+"""One combination of case, backend and metric: its truth, and its replicates as they are needed."""
+
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from typing import TypeVar
+
+import jax
+import numpy as np
+
+from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.cases.case import Case, Truth
+from invmass.geometry.errors import BackendFaultError, InvmassError, UsageError
+from invmass.geometry.estimators import Estimator
+from invmass.geometry.precision import float64
+
+BATCH = 128  # replicates in one call; always the same number, so that it is compiled once
+NUM_SAMPLES = 500  # draws of each replicate after warm-up
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a verdict is reached.
+
+    Attributes:
+        seed: of every random number.
+        tolerance: margin of the statistical claims, relative.
+        false_alarm: α, the bound on a wrong answer for each verdict.
+        replicates: the cap; at it an undecided verdict is inconclusive.
+        num_warmup: warm-up steps of each replicate.
+    """
+
+    seed: int = 0
+    tolerance: float = 0.1
+    false_alarm: float = 1e-6
+    replicates: int = 2048
+    num_warmup: int = 1000
+
+    def __post_init__(self) -> None:
+        checks = {
+            "seed": self.seed >= 0,
+            "tolerance": 0 < self.tolerance < 1,
+            "false_alarm": 0 < self.false_alarm < 1,
+            "replicates": self.replicates >= 8,
+            "num_warmup": self.num_warmup >= 20,
+        }
+        rules = {
+            "seed": "at least 0",
+            "tolerance": "between 0 and 1",
+            "false_alarm": "between 0 and 1",
+            "replicates": "at least 8",
+            "num_warmup": "at least 20",
+        }
+        for name, valid in checks.items():
+            if not valid:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} must be {rules[name]}, not {getattr(self, name)}")
+
+
+@dataclass(eq=False)
+class Experiment:
+    """Runs a backend's warm-up and sampling in batches of replicates, each from an exact start."""
+
+    case: Case
+    backend: Backend
+    metric: str
+    settings: Settings
+    library_seconds: float = 0.0
+    _tuned: list[Tuned] = field(default_factory=list)
+    _draws: list[Draws] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.metric not in self.backend.estimators:
+            raise UsageError(
+                f"backend {self.backend.name!r} has no metric {self.metric!r}; "
+                f"it tunes: {', '.join(self.backend.estimators)}"
+            )
+
+    @property
+    def name(self) -> str:
+        """Case, backend and metric, as test ids have them."""
+        return f"{self.case.name}-{self.backend.name}-{self.metric}"
+
+    @property
+    def estimator(self) -> Estimator:
+        """The rule that tunes this metric."""
+        return self.backend.estimators[self.metric]
+
+    @cached_property
+    def truth(self) -> Truth:
+        """The answers, in the space of the backend's own bijector."""
+        with float64():
+            return self.case.truth_in(self.backend.transforms(self.case))
+
+    @cached_property
+    def target(self) -> np.ndarray:
+        """What the estimator converges to, (d,) or (d, d)."""
+        truth = self.truth
+        fisher_divergence = self.estimator.needs_scores
+        scores = (
+            truth.score_covariance
+            if fisher_divergence
+            else np.full_like(truth.moments.covariance, np.nan)
+        )
+        return self.estimator.target(truth.moments.covariance, scores)
+
+    def regularised(self, metric: np.ndarray) -> np.ndarray:
+        """The expectation of the tuned metric at this window, were `metric` its target."""
+        return self.estimator.regularised(metric, self.tuned(1).window)
+
+    def starts(self, count: int) -> np.ndarray:
+        """Exact draws in the backend's unconstrained space, shape (count, d), ambient dtype."""
+        block = -(-count // 1024) * 1024
+        cache = self.__dict__.setdefault("_starts", {})
+        if block not in cache:
+            free = self.case.starts(self.settings.seed, block)
+            cache[block] = self.case.free_to_unconstrained(free, self.truth.transforms)
+        return cache[block][:count].astype(jax.dtypes.canonicalize_dtype(float))
+
+    def tuned(self, count: int) -> Tuned:
+        """Warm-up of the first `count` replicates."""
+        while sum(t.replicates for t in self._tuned) < count:
+            batch = len(self._tuned)
+            starts = self.starts((batch + 1) * BATCH)[-BATCH:]
+            tuned = self.timed(
+                lambda batch=batch, starts=starts: self.backend.warm_up(
+                    self.case, self.metric, self._keys(batch, 0), starts, self.settings.num_warmup
+                )
+            )
+            tuned.check(self.case.dimension, BATCH, self.estimator.dense, self.name)
+            self._tuned.append(tuned)
+        return _first(self._tuned, count)
+
+    def draws(self, count: int) -> Draws:
+        """Draws of the first `count` replicates with what each of them tuned."""
+        self.tuned(count)
+        while len(self._draws) * BATCH < count:
+            batch = len(self._draws)
+            draws = self.timed(
+                lambda batch=batch: self.backend.sample(
+                    self.case, self._tuned[batch], self._keys(batch, 1), NUM_SAMPLES
+                )
+            )
+            draws.check(self.case.dimension, BATCH, NUM_SAMPLES, self.name)
+            self._draws.append(draws)
+        return _first(self._draws, count)
+
+    def _keys(self, batch: int, purpose: int) -> jax.Array:
+        key = jax.random.key(self.settings.seed)
+        for number in (zlib.crc32(self.name.encode()), purpose, batch):
+            key = jax.random.fold_in(key, number)
+        return jax.random.split(key, BATCH)
+
+    def timed(self, call: Callable[[], T]) -> T:
+        """The answer of a call into the library, its time counted as the library's.
+
+        Raises:
+            BackendFaultError: the backend raised.
+        """
+        begin = time.perf_counter()
+        try:
+            return call()
+        except InvmassError:
+            raise
+        except Exception as error:
+            raise BackendFaultError(
+                f"{self.name}: the backend raised {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            self.library_seconds += time.perf_counter() - begin
+
+
+def _first(batches: list[T], count: int) -> T:
+    """All batches joined along the replicates, cut to `count`; what is not an array is kept."""
+    joined = {}
+    for entry in fields(batches[0]):  # type: ignore[arg-type]
+        values = [getattr(batch, entry.name) for batch in batches]
+        is_array = isinstance(values[0], np.ndarray)
+        joined[entry.name] = np.concatenate(values)[:count] if is_array else values[0]
+    return type(batches[0])(**joined)

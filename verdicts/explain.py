@@ -1,0 +1,53 @@
+"""A verdict in words: what was asked, what was found, and how to ask again."""
+
+import shlex
+from dataclasses import fields
+
+import jax
+
+from invmass.backends.registry import OWN
+from invmass.verdicts.equivalence import Status, Verdict
+from invmass.verdicts.experiment import Experiment, Settings
+
+SHOWN = 6  # entries in a failure message
+
+
+def command(experiment: Experiment) -> str:
+    """The shell command that repeats all claims on one combination."""
+    backend = experiment.backend
+    kind = type(backend)
+    spec = backend.name if backend.name in OWN else f"{kind.__module__}:{kind.__qualname__}"
+    words = ["invmass", "check", experiment.case.name]
+    words += ["--backend", spec, "--metric", experiment.metric]
+    words += ["--seed", str(experiment.settings.seed)]
+    for entry in fields(Settings):
+        value = getattr(experiment.settings, entry.name)
+        if entry.name != "seed" and value != entry.default:
+            words += ["--" + entry.name.replace("_", "-"), str(value)]
+    if jax.config.jax_enable_x64:
+        words.append("--x64")
+    return shlex.join(words)
+
+
+def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
+    """Case, backend, metric, the entries that decided, and the command that repeats it."""
+    headline = {
+        Status.PASS: "passes",
+        Status.FAIL: "FAILS",
+        Status.INCONCLUSIVE: "is INCONCLUSIVE at the cap of replicates",
+    }[verdict.status]
+    guilty = [i for i in verdict.intervals if (i.outside or not i.inside)]
+    ordered = sorted(guilty, key=lambda i: -max(map(abs, i.offsets)))
+    lines = [
+        f"{claim}: {headline} for case {experiment.case.name}, backend "
+        f"{experiment.backend.name}, metric {experiment.metric}",
+        *(f"  {i}" for i in ordered[:SHOWN]),
+    ]
+    if len(ordered) > SHOWN:
+        lines.append(f"  … and {len(ordered) - SHOWN} more of {len(verdict.intervals)} entries")
+    lines += [
+        f"  {verdict.replicates} replicates, {verdict.looks} look(s), α = {verdict.alpha:g}, "
+        f"seed {experiment.settings.seed}",
+        f"  repeat: {command(experiment)}",
+    ]
+    return "\n".join(lines)

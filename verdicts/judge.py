@@ -1,0 +1,211 @@
+"""The claims: what is expected of a combination, and the verdict on it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.backends.backend import Tuned
+from invmass.geometry.families import Array
+from invmass.geometry.precision import float64
+from invmass.verdicts.equivalence import Statistic, Status, Verdict, exact, sequential
+from invmass.verdicts.experiment import BATCH, Experiment
+
+MATCHES = "matches the inverse Fisher"
+DISAGREES = "disagrees as predicted"
+CONVERGES = "converges to its target"
+REJECTS = "wrong reference is rejected"
+DENSITY = "density agrees"
+DRAWS = "draws are right"
+
+LARGEST_GAP = 0.05  # beyond it, M⁻¹ is not expected to match the inverse Fisher
+
+
+@dataclass(frozen=True)
+class Part:
+    """An entry's ratio to the inverse Fisher as a product of named parts."""
+
+    entry: str
+    geometry: float
+    regularisation: float
+    remainder: float
+
+
+def inverse_fisher(experiment: Experiment) -> tuple[str, Verdict]:
+    """Is the tuned M⁻¹ the inverse Fisher information at the truth?
+
+    Where the geometry gap is small the claim is that it matches, under the estimator's documented
+    regularisation and with the gap added to the margin; elsewhere, that the ratio to the inverse
+    Fisher is the predicted one. Returns the claim and the verdict.
+    """
+    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
+    gap = geometry_gap(experiment)
+    if gap <= LARGEST_GAP:
+        expected = experiment.regularised(reference)
+        return MATCHES, _judge_metric(experiment, expected, expected, gap)
+    expected = experiment.regularised(experiment.target)
+    return DISAGREES, _judge_metric(experiment, reference, expected)
+
+
+def target(experiment: Experiment) -> Verdict:
+    """Does M⁻¹ converge to what its estimator estimates, at the window actually used?"""
+    expected = experiment.regularised(experiment.target)
+    return _judge_metric(experiment, expected, expected)
+
+
+def rejection(experiment: Experiment, reference: np.ndarray) -> Verdict:
+    """A wrong reference, (d, d), must be told from the tuned M⁻¹: passes where the match fails."""
+    expected = experiment.regularised(experiment.estimator.shaped(reference))
+    verdict = _judge_metric(experiment, expected, expected)
+    opposite = {Status.PASS: Status.FAIL, Status.FAIL: Status.PASS}
+    return replace(verdict, status=opposite.get(verdict.status, verdict.status))
+
+
+def density(experiment: Experiment) -> Verdict:
+    """The backend's unconstrained log density and the case's differ by one constant.
+
+    The deviation is the spread of the difference over exact draws, relative to the largest
+    magnitude among the densities. Both are evaluated in float64, where nothing but a wrong
+    formula makes a difference.
+    """
+    case, truth = experiment.case, experiment.truth
+    points = case.free_to_unconstrained(case.starts(experiment.settings.seed, 64), truth.transforms)
+
+    def evaluate(log_density: Callable[[Array], Array]) -> np.ndarray:
+        return np.asarray(jax.jit(jax.vmap(log_density))(jnp.asarray(points)))
+
+    with float64():
+        found = experiment.timed(lambda: evaluate(experiment.backend.log_density(case)))
+        expected = evaluate(lambda z: case.posterior.log_density(z, truth.transforms))
+    spread = float(np.ptp(found - expected)) / max(1.0, float(np.max(np.abs(expected))))
+    return exact("spread of the difference", spread, 1e-10)
+
+
+def draws(experiment: Experiment) -> Verdict:
+    """Mean and covariance of the draws are the posterior's, in z and in x."""
+    case, truth = experiment.case, experiment.truth
+    spaces = {
+        "z": (truth.moments, lambda points: points),
+        "x": (
+            case.constrained_moments,
+            lambda points: case.unconstrained_to_free(points, truth.transforms),
+        ),
+    }
+    cache: dict[tuple[str, int], np.ndarray] = {}
+
+    def whitened(space: str, count: int) -> np.ndarray:
+        if (space, count) not in cache:
+            moments, convert = spaces[space]
+            position = experiment.draws(count).position.astype(np.float64)
+            points = convert(position.reshape(-1, case.dimension)).reshape(position.shape)
+            inverse = np.linalg.inv(np.linalg.cholesky(moments.covariance))
+            cache[space, count] = (points - moments.mean) @ inverse.T
+        return cache[space, count]
+
+    def statistics(count: int) -> list[Statistic]:
+        found: list[Statistic] = []
+        for space in spaces:
+            points = whitened(space, count)
+            found += [
+                Statistic(f"mean {space}[{i}]", values, 0.0, "linear")
+                for i, values in enumerate(points.mean(axis=1).T)
+            ]
+            products = np.einsum("rni,rnj->rij", points, points) / points.shape[1]
+            found += _matrix_statistics(products, np.eye(case.dimension), f"cov {space}")
+        return found
+
+    return _sequential(experiment, statistics)
+
+
+def geometry_gap(experiment: Experiment) -> float:
+    """Largest deviation of the target from the inverse Fisher, in whitened entries."""
+    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
+    ratio = _whiten(experiment.target[None], reference)[0]
+    if ratio.ndim == 1:
+        return float(np.max(np.abs(np.log(ratio))))
+    off_diagonal = ratio - np.diag(np.diag(ratio))
+    return float(max(np.max(np.abs(np.log(np.diag(ratio)))), np.max(np.abs(off_diagonal))))
+
+
+def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
+    """The deviation from the inverse Fisher as geometry × regularisation × remainder.
+
+    All on the diagonal of the whitened matrix (or the ratios of a diagonal metric); what remains
+    is adaptivity and Monte Carlo error.
+    """
+    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
+
+    def diagonal(metric: np.ndarray) -> np.ndarray:
+        ratio = _whiten(metric[None], reference)[0]
+        return ratio if ratio.ndim == 1 else np.diag(ratio)
+
+    geometry = diagonal(experiment.target)
+    regularised = diagonal(experiment.regularised(experiment.target))
+    tuned = experiment.tuned(verdict.replicates).inverse_mass_matrix.astype(np.float64)
+    measured = diagonal(tuned.mean(axis=0))
+    return [
+        Part(entry, float(a), float(b / a), float(c / b))
+        for entry, a, b, c in zip(
+            _diagonal_names(experiment), geometry, regularised, measured, strict=True
+        )
+    ]
+
+
+def _judge_metric(
+    experiment: Experiment, reference: np.ndarray, expected: np.ndarray, gap: float = 0.0
+) -> Verdict:
+    """M⁻¹ whitened by `reference` against `expected` whitened likewise."""
+    centre = _whiten(expected[None], reference)[0]
+
+    def statistics(count: int) -> list[Statistic]:
+        tuned: Tuned = experiment.tuned(count)
+        ratios = _whiten(tuned.inverse_mass_matrix.astype(np.float64), reference)
+        if ratios.ndim == 2:
+            return [
+                Statistic(entry, ratios[:, i], float(centre[i]), "log")
+                for i, entry in enumerate(_diagonal_names(experiment))
+            ]
+        return _matrix_statistics(ratios, centre, "S")
+
+    return _sequential(experiment, statistics, gap)
+
+
+def _sequential(experiment: Experiment, statistics, gap: float = 0.0) -> Verdict:  # type: ignore[no-untyped-def]
+    settings = experiment.settings
+    return sequential(
+        statistics,
+        margin=settings.tolerance + gap,
+        alpha=settings.false_alarm,
+        first=BATCH,
+        cap=settings.replicates,
+    )
+
+
+def _matrix_statistics(matrices: np.ndarray, centre: np.ndarray, name: str) -> list[Statistic]:
+    """Diagonal entries on the log scale, those below it on the linear one."""
+    return [
+        Statistic(
+            f"{name}[{i},{j}]",
+            matrices[:, i, j],
+            float(centre[i, j]),
+            "log" if i == j else "linear",
+        )
+        for i in range(len(centre))
+        for j in range(i + 1)
+    ]
+
+
+def _diagonal_names(experiment: Experiment) -> list[str]:
+    if experiment.estimator.dense:
+        return [f"S[{i},{i}]" for i in range(experiment.case.dimension)]
+    return list(experiment.case.posterior.coordinates)
+
+
+def _whiten(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """`L⁻¹ M⁻¹ L⁻ᵀ` with L the Cholesky factor of the reference; ratios if it is a vector."""
+    if reference.ndim == 1:
+        return metrics / reference
+    inverse = np.linalg.inv(np.linalg.cholesky(reference))
+    return inverse @ metrics @ inverse.T

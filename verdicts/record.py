@@ -1,0 +1,60 @@
+"""A verdict as the flat row that is kept of it."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from invmass.verdicts import judge
+from invmass.verdicts.equivalence import Verdict
+from invmass.verdicts.experiment import Experiment
+from invmass.verdicts.explain import command
+from invmass.verdicts.runtime import provenance
+
+SHOWN_REPLICATES = 32  # tuned matrices kept for pictures
+
+
+def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict[str, Any]:
+    """All that a row says of a verdict; arrays as lists."""
+    settings, worst = experiment.settings, verdict.worst
+    record = {
+        "kind": "verdict",
+        "claim": claim,
+        "case": experiment.case.name,
+        "case_version": experiment.case.version,
+        "backend": experiment.backend.name,
+        "metric": experiment.metric,
+        "status": str(verdict.status),
+        **asdict(worst),
+        "intervals": [asdict(interval) for interval in verdict.intervals],
+        "alpha": verdict.alpha,
+        "replicates": verdict.replicates,
+        "looks": verdict.looks,
+        "cap": settings.replicates,
+        "seed": settings.seed,
+        "tolerance": settings.tolerance,
+        "num_warmup": settings.num_warmup,
+        "command": command(experiment),
+        **provenance(experiment.backend),
+    }
+    if claim in (judge.MATCHES, judge.DISAGREES):
+        record |= _picture(experiment, verdict)
+    return record
+
+
+def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
+    """What a picture of tuned matrices over the inverse Fisher needs."""
+    tuned = experiment.tuned(verdict.replicates)
+    return {
+        "parts": [asdict(part) for part in judge.split(experiment, verdict)],
+        "coordinates": list(experiment.case.posterior.coordinates),
+        "position": experiment.truth.position.tolist(),
+        "inverse_fisher": experiment.truth.inverse_fisher.tolist(),
+        "target": experiment.regularised(experiment.target).tolist(),
+        "tuned": tuned.inverse_mass_matrix[:SHOWN_REPLICATES].tolist(),
+        "window": tuned.window,
+        "step_size": float(np.mean(tuned.step_size)),
+        "gradients": float(np.mean(tuned.gradients)),
+        "acceptance": float(np.mean(tuned.acceptance)),
+        "divergences": float(np.mean(tuned.divergences)),
+    }

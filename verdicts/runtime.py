@@ -1,0 +1,93 @@
+"""The machine and the libraries under a run: how JAX is set up, and what a row says of it."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import platformdirs
+
+from invmass.backends.backend import Backend
+
+
+def configure_jax(device: str | None, x64: bool) -> str | None:
+    """Set device, precision and the persistent compilation cache, before anything is compiled.
+
+    The cache is JAX's own; `JAX_COMPILATION_CACHE_DIR` puts it elsewhere. Returns the reason if
+    the device is not there, else None.
+    """
+    if not jax.config.jax_compilation_cache_dir:
+        place = Path(platformdirs.user_cache_dir("invmass")) / "xla"
+        jax.config.update("jax_compilation_cache_dir", str(place))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    jax.config.update("jax_enable_x64", x64)
+    if device is None:
+        return None
+    try:
+        jax.config.update("jax_default_device", jax.devices(device)[0])
+    except RuntimeError:
+        return f"no {device} here: JAX finds only {', '.join(map(str, jax.devices()))}"
+    return None
+
+
+def provenance(backend: Backend) -> dict[str, Any]:
+    """Versions, machine, device and precision: what every row carries."""
+    return {
+        "device": _device(),
+        "dtype": "float64" if jax.config.jax_enable_x64 else "float32",
+        "versions": _versions() | backend.versions(),
+        **_machine(),
+    }
+
+
+def _device() -> str:
+    device = jax.config.jax_default_device or jax.devices()[0]
+    return f"{device.platform}: {device.device_kind}"
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in ("invmass", "jax", "jaxlib")}
+
+
+@cache
+def _machine() -> dict[str, Any]:
+    return {
+        "commit": _commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that the suite runs from, if it runs from one."""
+    here = Path(__file__).resolve().parents[1]
+    if not (here / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(here), "describe", "--always", "--dirty"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
