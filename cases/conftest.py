@@ -5,18 +5,18 @@ JAX is configured here and never in the plugin, which every pytest session loads
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from invmass.backends.registry import check_metrics, metrics_of, select_backends
 from invmass.cases.catalogue import all_cases, select_cases
 from invmass.geometry.errors import UsageError
-from invmass.plugin import RECORD
+from invmass.plugin import RECORD, TIMING, WRITER
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.explain import explain
-from invmass.verdicts.record import verdict_record
+from invmass.verdicts.record import timing_record, verdict_record
 from invmass.verdicts.runtime import configure_jax
 
 Settle = Callable[[str, Verdict], None]
@@ -113,3 +113,19 @@ def settle(request: pytest.FixtureRequest, experiment: Experiment) -> Settle:
             pytest.fail(explain(experiment, claim, verdict), pytrace=False)
 
     return settle
+
+
+@pytest.fixture
+def record_timing(request: pytest.FixtureRequest, experiment: Experiment) -> Any:
+    """Keep a timing as a row, beside what pytest-benchmark keeps."""
+    phase = request.node.get_closest_marker(TIMING).args[0]
+
+    def record(timing: dict[str, Any]) -> None:
+        row = timing_record(experiment, phase, timing)
+        benchmark = request.getfixturevalue("benchmark")
+        benchmark.fullname = f"{request.node.path.stem}::{request.node.name}"
+        benchmark.extra_info.update(row)
+        if writer := request.config.stash.get(WRITER, None):
+            writer.append(row)
+
+    return record

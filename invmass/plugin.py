@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 CLAIM = "invmass_claim"
+TIMING = "invmass_timing"
 PROPERTY = "invmass"
 
 STATUSES = ("pass", "fail", "inconclusive", "error", "expected failure", "skipped")
@@ -79,6 +80,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{CLAIM}(text): the claim that a check of invmass makes")
+    config.addinivalue_line("markers", f"{TIMING}(phase): what a benchmark of invmass times")
     config.addinivalue_line("markers", "invmass_cases(*names): the cases that a check is about")
     config.addinivalue_line(
         "markers", "invmass_once: one metric for each case and backend is enough"
@@ -107,6 +109,21 @@ def stable_id(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    _leave_out_timings(config, items)
+    _mark_known_failures(config, items)
+
+
+def _leave_out_timings(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Benchmarks run only where they are asked for, by `--benchmark-only`."""
+    if config.getoption("--benchmark-only", default=False):
+        return
+    timings = [item for item in items if item.get_closest_marker(TIMING)]
+    if timings:
+        config.hook.pytest_deselected(items=timings)
+        items[:] = [item for item in items if not item.get_closest_marker(TIMING)]
+
+
+def _mark_known_failures(config: pytest.Config, items: list[pytest.Item]) -> None:
     path = config.getoption("--invmass-xfails-file")
     if path is None:
         return

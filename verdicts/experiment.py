@@ -123,31 +123,31 @@ class Experiment:
 
     def tuned(self, count: int) -> Tuned:
         """Warm-up of the first `count` replicates."""
-        while sum(t.replicates for t in self._tuned) < count:
-            batch = len(self._tuned)
-            starts = self.starts((batch + 1) * BATCH)[-BATCH:]
-            tuned = self.timed(
-                lambda batch=batch, starts=starts: self.backend.warm_up(
-                    self.case, self.metric, self._keys(batch, 0), starts, self.settings.num_warmup
-                )
-            )
-            tuned.check(self.case.dimension, BATCH, self.estimator.dense, self.name)
-            self._tuned.append(tuned)
+        while len(self._tuned) * BATCH < count:
+            self._tuned.append(self.timed(self.warm_up_call(len(self._tuned))))
+            self._tuned[-1].check(self.case.dimension, BATCH, self.estimator.dense, self.name)
         return _first(self._tuned, count)
 
     def draws(self, count: int) -> Draws:
         """Draws of the first `count` replicates with what each of them tuned."""
-        self.tuned(count)
         while len(self._draws) * BATCH < count:
-            batch = len(self._draws)
-            draws = self.timed(
-                lambda batch=batch: self.backend.sample(
-                    self.case, self._tuned[batch], self._keys(batch, 1), NUM_SAMPLES
-                )
-            )
+            draws = self.timed(self.sample_call(len(self._draws)))
             draws.check(self.case.dimension, BATCH, NUM_SAMPLES, self.name)
             self._draws.append(draws)
         return _first(self._draws, count)
+
+    def warm_up_call(self, batch: int) -> Callable[[], Tuned]:
+        """The call that warms one batch of replicates up; all but the call itself is done."""
+        starts, keys = self.starts((batch + 1) * BATCH)[-BATCH:], self._keys(batch, 0)
+        return lambda: self.backend.warm_up(
+            self.case, self.metric, keys, starts, self.settings.num_warmup
+        )
+
+    def sample_call(self, batch: int) -> Callable[[], Draws]:
+        """The call that draws from one batch of tuned replicates."""
+        self.tuned((batch + 1) * BATCH)
+        tuned, keys = self._tuned[batch], self._keys(batch, 1)
+        return lambda: self.backend.sample(self.case, tuned, keys, NUM_SAMPLES)
 
     def _keys(self, batch: int, purpose: int) -> jax.Array:
         key = jax.random.key(self.settings.seed)

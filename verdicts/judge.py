@@ -1,6 +1,6 @@
 """The claims: what is expected of a combination, and the verdict on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import jax
@@ -31,6 +31,14 @@ class Part:
     geometry: float
     regularisation: float
     remainder: float
+
+
+def all_claims(experiment: Experiment) -> Iterator[tuple[str, Verdict]]:
+    """Every claim about one combination with its verdict, as they are reached."""
+    yield inverse_fisher(experiment)
+    yield CONVERGES, target(experiment)
+    yield DENSITY, density(experiment)
+    yield DRAWS, draws(experiment)
 
 
 def inverse_fisher(experiment: Experiment) -> tuple[str, Verdict]:

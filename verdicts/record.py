@@ -16,26 +16,20 @@ SHOWN_REPLICATES = 32  # tuned matrices kept for pictures
 
 def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict[str, Any]:
     """All that a row says of a verdict; arrays as lists."""
-    settings, worst = experiment.settings, verdict.worst
+    settings = experiment.settings
     record = {
         "kind": "verdict",
         "claim": claim,
-        "case": experiment.case.name,
-        "case_version": experiment.case.version,
-        "backend": experiment.backend.name,
-        "metric": experiment.metric,
         "status": str(verdict.status),
-        **asdict(worst),
+        **asdict(verdict.worst),
         "intervals": [asdict(interval) for interval in verdict.intervals],
         "alpha": verdict.alpha,
         "replicates": verdict.replicates,
         "looks": verdict.looks,
         "cap": settings.replicates,
-        "seed": settings.seed,
         "tolerance": settings.tolerance,
-        "num_warmup": settings.num_warmup,
         "command": command(experiment),
-        **provenance(experiment.backend),
+        **_combination(experiment),
     }
     if claim in (judge.MATCHES, judge.DISAGREES):
         record |= _picture(experiment, verdict)
@@ -57,4 +51,28 @@ def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
         "gradients": float(np.mean(tuned.gradients)),
         "acceptance": float(np.mean(tuned.acceptance)),
         "divergences": float(np.mean(tuned.divergences)),
+    }
+
+
+def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) -> dict[str, Any]:
+    """All that a row says of a timing."""
+    return {
+        "kind": "timing",
+        "phase": phase,
+        "gradients_per_second": timing["gradients"] / timing["seconds"],
+        **timing,
+        **_combination(experiment),
+    }
+
+
+def _combination(experiment: Experiment) -> dict[str, Any]:
+    """What was run, and on what."""
+    return {
+        "case": experiment.case.name,
+        "case_version": experiment.case.version,
+        "backend": experiment.backend.name,
+        "metric": experiment.metric,
+        "seed": experiment.settings.seed,
+        "num_warmup": experiment.settings.num_warmup,
+        **provenance(experiment.backend),
     }
