@@ -72,10 +72,9 @@ class Tuned:
         Raises:
             BackendFaultError: names the first array that breaks it, and how.
         """
-        metric = (dimension, dimension) if dense else (dimension,)
-        shapes = {name: (replicates,) for name in _PER_REPLICATE}
-        shapes |= {"inverse_mass_matrix": (replicates, *metric)}
-        shapes |= {"position": (replicates, dimension)}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(_PER_REPLICATE, (replicates,))
+        shapes["inverse_mass_matrix"] = (replicates, *[dimension] * (2 if dense else 1))
+        shapes["position"] = (replicates, dimension)
         for name, shape in shapes.items():
             _check_array(getattr(self, name), shape, f"{origin}: {name}")
         matrices = self.inverse_mass_matrix.astype(np.float64)

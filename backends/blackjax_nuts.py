@@ -28,10 +28,10 @@ class BlackJAXNUTS(Backend):
     extra = "blackjax"
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN),
-        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN),
         "fisher_diag": Estimator(
             Rule.FISHER_DIVERGENCE, dense=False, regularisation=Regularisation.NONE
         ),
+        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN),
     }
 
     def transforms(self, case: Case) -> Transforms:

@@ -4,9 +4,11 @@ import pytest
 
 from invmass.verdicts import judge
 from invmass.verdicts.experiment import Experiment
+from invmass.verdicts.record import Settle
 
 
 @pytest.mark.invmass_claim(judge.DRAWS)
-def test_draws_are_right(experiment: Experiment, settle) -> None:
+@pytest.mark.invmass_once
+def test_draws_are_right(experiment: Experiment, settle: Settle) -> None:
     """Mean and covariance are the posterior's, in unconstrained and constrained space."""
     settle(judge.DRAWS, judge.draws(experiment))

@@ -74,9 +74,8 @@ def jeffreys_log_density(
     posterior: Posterior, x: Sites, *, space: Space = "x", transforms: Transforms | None = None
 ) -> float:
     """Log of Jeffreys' prior `sqrt(det F)`, not normalised, as a density of the given space."""
-    sign, log_det = np.linalg.slogdet(
-        expected(posterior, x, space=space, transforms=transforms, flat=True)
-    )
+    matrix = expected(posterior, x, space=space, transforms=transforms, flat=True)
+    sign, log_det = np.linalg.slogdet(np.asarray(matrix))
     return 0.5 * float(log_det) if sign > 0 else -np.inf
 
 
@@ -154,10 +153,13 @@ def _answer(
                 )
                 return posterior.log_prior(to_x(v)) + log_det
         else:
-            at, to_x = posterior.free(_float64(x)), posterior.from_free
+            at = posterior.free(_float64(x))
+
+            def to_x(v: Array) -> dict[str, Array]:
+                return posterior.from_free(v)
 
             def log_prior(v: Array) -> Array:
-                return posterior.log_prior(posterior.from_free(v))
+                return posterior.log_prior(to_x(v))
 
         def compute(v: Array) -> Array:
             matrix = information(posterior, to_x, v)

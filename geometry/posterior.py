@@ -163,10 +163,7 @@ class Posterior:
     def log_likelihood(self, x: Sites) -> Array:
         """`log L(x)`, a scalar."""
         return sum(
-            (
-                o.distribution(x).log_density(o.values)
-                for o in self.observations.values()
-            ),
+            (o.distribution(x).log_density(o.values) for o in self.observations.values()),
             start=jnp.zeros(()),
         )
 

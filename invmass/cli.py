@@ -1,6 +1,7 @@
 """The command line. Exit status: 0 pass, 1 fail, 2 usage, 3 inconclusive."""
 
 import contextlib
+import importlib.util
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from invmass import plugin
+from invmass import distribution, plugin
 from invmass.backends.backend import Backend
 from invmass.backends.registry import OWN, check_metrics, load_backend, metrics_of, select_backends
 from invmass.cases.case import Case
@@ -86,7 +87,9 @@ def validate(pytest_args: tuple[str, ...], jobs: int, as_json: bool, **options: 
     """Judge combinations of case, backend and metric; what follows -- goes to pytest."""
     arguments = [*_plugin_arguments(options), *pytest_args]
     if jobs > 1:
-        arguments += ["-n", str(jobs), "--dist", "loadgroup"]
+        if importlib.util.find_spec("xdist") is None:
+            raise UsageError("--jobs needs pytest-xdist: python -m pip install 'invmass[parallel]'")
+        arguments += ["-n", str(jobs), "--dist", "loadscope", "--no-loadscope-reorder"]
     _run_pytest(arguments, options["results"], as_json)
 
 
@@ -108,7 +111,7 @@ def list_(as_json: bool) -> None:
         {"case": case.name, "dimension": case.dimension, "summary": case.summary}
         for case in all_cases().values()
     ]
-    backends = []
+    backends: list[dict[str, Any]] = []
     for backend in map(load_backend, OWN):
         missing = backend.why_unavailable()
         versions = ", ".join(f"{name} {version}" for name, version in backend.versions().items())
@@ -256,7 +259,7 @@ def _run_pytest(arguments: list[str], results: Path, as_json: bool) -> None:
     # settings of the project that we are called from are not meant for our checks
     session = ["--pyargs", "invmass.cases", "-o", "addopts=", *arguments]
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        code = pytest.main(session, plugins=[witness])
+        code = pytest.main(session, plugins=[witness, distribution])
     if as_json:
         rows = load_rows(results) if _row_ids(results) else None
         fresh = (

@@ -17,6 +17,7 @@ CLAIM = "invmass_claim"
 TIMING = "invmass_timing"
 PROPERTY = "invmass"
 
+NUMBERS = ("seed", "tolerance", "false-alarm", "replicates", "num-warmup")
 STATUSES = ("pass", "fail", "inconclusive", "error", "expected failure", "skipped")
 
 
@@ -85,9 +86,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "invmass_once: one metric for each case and backend is enough"
     )
-    config.addinivalue_line("markers", "xdist_group(name): checks that share their replicates")
     config.stash[TALLY] = Tally()
-    folder = config.getoption("--invmass-results")
+    folder = option(config, "results")
     if folder is not None:
         from invmass.geometry.errors import RowsError
         from invmass.reports.rows import RowWriter
@@ -96,6 +96,28 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[WRITER] = RowWriter(folder)
         except RowsError as error:
             raise pytest.UsageError(str(error)) from error
+
+
+def option(config: pytest.Config, name: str) -> Any:
+    """The value of one of our options, by its name without the prefix."""
+    return config.getoption(f"--invmass-{name}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Refuse bad names and values before anything runs, in one line."""
+    names = ("backend", "metric", "case")
+    given = {name: option(session.config, name) for name in (*names, *NUMBERS)}
+    if all(value is None for value in given.values()):
+        return
+    from invmass.geometry.errors import UsageError
+    from invmass.verdicts.selection import select_cells, settings_from
+
+    try:
+        select_cells(given["case"] or [], given["backend"] or [], given["metric"] or [])
+        settings_from(given.__getitem__)
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -109,22 +131,29 @@ def stable_id(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    _leave_out_timings(config, items)
+    _leave_out(config, items)
     _mark_known_failures(config, items)
 
 
-def _leave_out_timings(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Benchmarks run only where they are asked for, by `--benchmark-only`."""
-    if config.getoption("--benchmark-only", default=False):
-        return
-    timings = [item for item in items if item.get_closest_marker(TIMING)]
-    if timings:
-        config.hook.pytest_deselected(items=timings)
-        items[:] = [item for item in items if not item.get_closest_marker(TIMING)]
+def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect checks about cases that were not chosen, and timings unless `--benchmark-only`."""
+    timing = config.getoption("--benchmark-only", default=False)
+
+    def wanted(item: pytest.Item) -> bool:
+        if not (item.get_closest_marker(CLAIM) or item.get_closest_marker(TIMING)):
+            return True
+        # pytest keeps one item for an empty list of parameters
+        chosen = isinstance(item.callspec.params["experiment"], tuple)  # type: ignore[attr-defined]
+        return chosen and (timing or not item.get_closest_marker(TIMING))
+
+    unwanted = [item for item in items if not wanted(item)]
+    if unwanted:
+        config.hook.pytest_deselected(items=unwanted)
+        items[:] = [item for item in items if item not in unwanted]
 
 
 def _mark_known_failures(config: pytest.Config, items: list[pytest.Item]) -> None:
-    path = config.getoption("--invmass-xfails-file")
+    path = option(config, "xfails-file")
     if path is None:
         return
     known = _known_failures(path)
@@ -133,7 +162,7 @@ def _mark_known_failures(config: pytest.Config, items: list[pytest.Item]) -> Non
         if (key := stable_id(item)) in known:
             item.add_marker(pytest.mark.xfail(reason=known[key], strict=True))
             matched.add(key)
-    narrowed = any(config.getoption(f"--invmass-{name}") for name in ("backend", "metric", "case"))
+    narrowed = any(option(config, name) for name in ("backend", "metric", "case"))
     if (stale := known.keys() - matched) and not narrowed:
         raise pytest.UsageError(f"{path}: entries that match no test: {', '.join(sorted(stale))}")
 
@@ -162,10 +191,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if marker is None or not decided:
         return report
     cell = item.callspec.params["experiment"]  # type: ignore[attr-defined]
-    record = item.stash.get(RECORD, {})
+    record = item.stash.get(RECORD, None) or _without_verdict(item)
     status, reason = _status(report, record)
     check = {
-        "backend": cell.backend_name,
+        "backend": cell.backend,
         "status": status,
         "reason": reason,
         "alpha": record.get("alpha"),
@@ -176,13 +205,23 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         identity = {
             "kind": "verdict",
             "case": cell.case,
-            "backend": cell.backend_name,
+            "backend": cell.backend,
             "metric": cell.metric,
             "claim": marker.args[0],
         }
         outcome = {"status": status, "message": reason, "seconds": report.duration}
         writer.append(identity | record | outcome)
     return report
+
+
+def _without_verdict(item: pytest.Item) -> dict[str, Any]:
+    """What is known of a check that broke down or was skipped before it came to a verdict."""
+    experiment = getattr(item, "funcargs", {}).get("experiment")
+    if experiment is None:
+        return {}
+    from invmass.verdicts.record import combination_record
+
+    return combination_record(experiment)
 
 
 def _status(report: pytest.TestReport, record: dict[str, Any]) -> tuple[str, str | None]:
@@ -201,7 +240,7 @@ def _status(report: pytest.TestReport, record: dict[str, Any]) -> tuple[str, str
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for name, check in report.user_properties:
-        if name == PROPERTY and _session_config is not None:
+        if name == PROPERTY and isinstance(check, dict) and _session_config is not None:
             _session_config.stash[TALLY].add(check, report.duration)
 
 
@@ -218,7 +257,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     tally = session.config.stash[TALLY]
     if hasattr(session.config, "workerinput") or not tally.statuses:
         return
-    asked_for = session.config.getoption("--invmass-backend") or []
+    asked_for = option(session.config, "backend") or []
     tally.nothing_executed = [
         name for name in tally.statuses if name in asked_for and not tally.executed(name)
     ]

@@ -93,7 +93,11 @@ def load_rows(folder: Path) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     for path in sorted(Path(folder).glob("*.jsonl")):
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            raise RowsError(f"cannot read {path}: {error.strerror}") from error
+        for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
                 if not isinstance(row, dict) or "kind" not in row:

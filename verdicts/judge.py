@@ -16,7 +16,8 @@ from invmass.verdicts.experiment import BATCH, Experiment
 MATCHES = "matches the inverse Fisher"
 DISAGREES = "disagrees as predicted"
 CONVERGES = "converges to its target"
-REJECTS = "wrong reference is rejected"
+REJECTS_CONSTRAINED = "inverse Fisher of x is rejected"
+REJECTS_MISPLACED = "inverse Fisher of z at x is rejected"
 DENSITY = "density agrees"
 DRAWS = "draws are right"
 

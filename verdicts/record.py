@@ -1,5 +1,6 @@
 """A verdict as the flat row that is kept of it."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +11,8 @@ from invmass.verdicts.equivalence import Verdict
 from invmass.verdicts.experiment import Experiment
 from invmass.verdicts.explain import command
 from invmass.verdicts.runtime import provenance
+
+Settle = Callable[[str, Verdict], None]  # records a verdict on a claim, and fails unless it passes
 
 SHOWN_REPLICATES = 32  # tuned matrices kept for pictures
 
@@ -28,8 +31,7 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         "looks": verdict.looks,
         "cap": settings.replicates,
         "tolerance": settings.tolerance,
-        "command": command(experiment),
-        **_combination(experiment),
+        **combination_record(experiment),
     }
     if claim in (judge.MATCHES, judge.DISAGREES):
         record |= _picture(experiment, verdict)
@@ -61,12 +63,12 @@ def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) ->
         "phase": phase,
         "gradients_per_second": timing["gradients"] / timing["seconds"],
         **timing,
-        **_combination(experiment),
+        **combination_record(experiment),
     }
 
 
-def _combination(experiment: Experiment) -> dict[str, Any]:
-    """What was run, and on what."""
+def combination_record(experiment: Experiment) -> dict[str, Any]:
+    """What was run, on what, and how to run it again."""
     return {
         "case": experiment.case.name,
         "case_version": experiment.case.version,
@@ -74,5 +76,6 @@ def _combination(experiment: Experiment) -> dict[str, Any]:
         "metric": experiment.metric,
         "seed": experiment.settings.seed,
         "num_warmup": experiment.settings.num_warmup,
+        "command": command(experiment),
         **provenance(experiment.backend),
     }

@@ -1,0 +1,187 @@
+"""The report: one page that opens offline, and beside it the same for machines."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from invmass.geometry.errors import RowsError
+from invmass.reports import figures, summary, tables, wording
+from invmass.reports.junit import junit
+
+
+def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
+    """Write the report into a folder.
+
+    Args:
+        rows: as `load_rows` returns them.
+        folder: is made if need be; files of an older report in it are replaced.
+
+    Returns:
+        The files written, the page first.
+
+    Raises:
+        RowsError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    flat = flattened(rows)
+    texts = {
+        "index.html": html(rows).encode(),
+        "summary.md": summary.markdown(rows).encode(),
+        "junit.xml": junit(rows),
+        "rows.csv": flat.to_csv(index=False).encode(),
+    }
+    with _writing(folder):
+        for name, content in texts.items():
+            (folder / name).write_bytes(content)
+        flat.to_parquet(folder / "rows.parquet", index=False)
+    return [folder / name for name in (*texts, "rows.parquet")]
+
+
+def flattened(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with nested and mixed columns as JSON, so that any program reads them."""
+    flat = rows.copy()
+    for name in flat.columns[[dtype == "object" for dtype in flat.dtypes]]:
+        kinds = {type(value) for value in flat[name] if wording.known(value)}
+        if kinds & {list, dict} or len(kinds) > 1:
+            flat[name] = [_json(value) if wording.known(value) else None for value in flat[name]]
+    return flat
+
+
+def html(rows: pd.DataFrame) -> str:
+    """The page, self-contained."""
+    loader = PackageLoader("invmass.reports", "templates")
+    environment = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": wording.number,
+        "deviation": wording.deviation,
+        "plural": wording.plural,
+    }
+    environment.globals |= {"symbols": wording.SYMBOLS, "known": wording.known, "words": wording}
+    return environment.get_template("page.html.j2").render(_content(rows))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RowsError(
+            f"cannot write the report to {folder}: {error.strerror or error}; "
+            "choose a folder that can be written"
+        ) from error
+
+
+def _content(rows: pd.DataFrame) -> dict[str, Any]:
+    verdicts = tables.verdicts(rows).to_dict("records")
+    counts = tables.status_counts(rows)
+    statuses = [name for name in counts.columns[:-1] if counts[name].any()]
+    return {
+        "overview": summary.overview(rows),
+        "matrices": _matrices(rows),
+        "counts": counts.to_dict("index"),
+        "statuses": statuses,
+        "notebook": _notebook(rows),
+        "effects": Markup(figures.effects(rows)),
+        "timings": tables.timings(rows).to_dict("records"),
+        "timings_figure": Markup(figures.timings(rows)),
+        "failures": [v for v in verdicts if v["status"] in ("fail", "error", "inconclusive")],
+        "verdicts": verdicts,
+        "intervals": _by_verdict(tables.interval_list(rows)),
+        "provenance": tables.provenance(rows).to_dict("records"),
+    }
+
+
+def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """One matrix for each device and dtype: results of two devices are never compared."""
+    ids = tables.verdict_matrix(rows, "row_id")
+    verdicts = tables.verdicts(rows).to_dict("records")
+    by_id = {verdict["row_id"]: verdict for verdict in verdicts}
+    backends: dict[str, int] = {}
+    for backend, _ in ids.columns:
+        backends[backend] = backends.get(backend, 0) + 1
+    matrices = []
+    for device, dtype in dict.fromkeys(index[:2] for index in ids.index):
+        lines = []
+        for case, chosen in ids.loc[device, dtype].iterrows():
+            cells = [
+                {
+                    "verdict": by_id.get(row_id),
+                    "troubles": _troubles(verdicts, (case, backend, metric, device)),
+                }
+                for (backend, metric), row_id in chosen.items()
+            ]
+            lines.append({"case": case, "cells": cells})
+        matrices.append(
+            {
+                "setting": wording.setting(device, dtype),
+                "backends": backends,
+                "metrics": [metric for _, metric in ids.columns],
+                "lines": lines,
+            }
+        )
+    return matrices
+
+
+def _troubles(
+    verdicts: list[dict[str, Any]], combination: tuple[str, str, str, str]
+) -> list[dict[str, Any]]:
+    """What else went wrong with a combination, so that a green cell cannot hide it."""
+    case, backend, metric, device = combination
+    return [
+        verdict
+        for verdict in verdicts
+        if verdict["status"] in ("fail", "error", "inconclusive")
+        and verdict["claim"] not in tables.HEADLINE
+        and (verdict["case"], verdict["backend"], verdict["device"]) == (case, backend, device)
+        and verdict["metric"] in (metric, "")
+    ]
+
+
+def _notebook(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    parts = tables.deviation_parts(rows)
+    cases = dict.fromkeys(tables.headline(rows)["case"])
+    return [
+        {
+            "case": case,
+            "ellipses": Markup(figures.ellipses(rows, case)),
+            "split": Markup(figures.deviation_split(rows, case)),
+            "parts": parts[parts["case"] == case].to_dict("records"),
+        }
+        for case in cases
+        if case.startswith(tables.NOTEBOOK)
+    ]
+
+
+def _by_verdict(entries: pd.DataFrame) -> dict[str, list[Mapping[str, Any]]]:
+    return {
+        str(row_id): group.to_dict("records")
+        for row_id, group in entries.groupby("row_id", sort=False)
+    }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_finite(value), ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    """JSON proper has no NaN."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None

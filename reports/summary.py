@@ -1,0 +1,169 @@
+"""What the rows amount to: in one sentence, and as markdown for the summary of a CI job."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from invmass.reports import tables, wording
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The run in a nutshell.
+
+    Attributes:
+        sentence: what was checked, how often and at which error rate.
+        result: the outcome, with the count of each status.
+        status: the status by which the run as a whole is to be coloured.
+        note: what the newest rows have replaced; empty if nothing.
+    """
+
+    sentence: str
+    result: str
+    status: str
+    note: str
+
+
+def overview(rows: pd.DataFrame) -> Overview:
+    """Sum the rows up. A run that decided nothing is not a green one."""
+    newest = tables.verdicts(rows)
+    counts = newest["status"].value_counts()
+    present = [status for status in tables.STATUSES if counts.get(status, 0)]
+    told = ", ".join(f"{counts[status]} {status}" for status in present)
+    status: str
+    bad = [status for status in ("fail", "error", "inconclusive") if status in present]
+    if bad:
+        status, opening = bad[0], _OPENINGS[bad[0]]
+    elif "pass" in present or "expected failure" in present:
+        status, opening = "pass", "Every claim that was checked holds"
+    else:
+        status, opening = "inconclusive", "Nothing was checked"
+    result = f"{opening}: {told}." if told else f"{opening}."
+    return Overview(_sentence(newest), result, status, _note(rows))
+
+
+def markdown(rows: pd.DataFrame) -> str:
+    """Sentence, counts by backend, matrix of verdicts, and what failed with its command."""
+    told = overview(rows)
+    blocks = [
+        "# Inverse mass matrix against inverse Fisher",
+        told.sentence,
+        f"**{wording.SYMBOLS[told.status]} {told.result}**",
+        *([told.note] if told.note else []),
+        "## Verdicts by backend",
+        _counts(rows),
+        "## Inverse Fisher: case by backend and metric",
+        _matrix(rows),
+        *_failures(rows),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+_OPENINGS = {
+    "fail": "Not every claim holds",
+    "error": "Some checks broke down",
+    "inconclusive": "Some claims are left open",
+}
+
+
+def _sentence(newest: pd.DataFrame) -> str:
+    decided = newest[~newest["status"].isin(tables.UNDECIDED)]
+    backends = sorted(set(decided["backend"]) - {""}) or ["no backend"]
+    opening = (
+        f"{wording.plural(len(decided), 'verdict')} on "
+        f"{wording.plural(decided['case'].nunique(), 'case')} say whether the inverse mass matrix "
+        f"that {wording.listed(backends)} tuned is the one that the posterior's geometry calls for"
+    )
+    alphas = pd.to_numeric(decided["alpha"], errors="coerce").dropna()
+    if not (alphas > 0).any():
+        return f"{opening}."
+    return (
+        f"{opening}; each errs with a probability of at most α = {wording.rate(alphas.max())}, "
+        f"all of them together with at most {wording.rate(min(1.0, alphas.sum()))}."
+    )
+
+
+def _note(rows: pd.DataFrame) -> str:
+    older = tables.superseded(rows)
+    if older.empty:
+        return ""
+    counts = older["status"].value_counts()
+    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    return f"Newer verdicts of the same checks replace {len(older)} older: {told}."
+
+
+def _counts(rows: pd.DataFrame) -> str:
+    counts = tables.status_counts(rows)
+    return _table(
+        ["backend", *counts.columns],
+        [
+            [name, *(str(count) if count else "·" for count in line)]
+            for name, *line in _lines(counts)
+        ],
+    )
+
+
+def _matrix(rows: pd.DataFrame) -> str:
+    status = tables.verdict_matrix(rows)
+    deviation = tables.verdict_matrix(rows, "deviation")
+    scale = tables.verdict_matrix(rows, "scale")
+    blocks = []
+    for device, dtype in dict.fromkeys(index[:2] for index in status.index):
+        lines = []
+        for case in status.loc[device, dtype].index:
+            cells = (frame.loc[(device, dtype, case)] for frame in (status, deviation, scale))
+            lines.append([case, *(_cell(*cell) for cell in zip(*cells, strict=True))])
+        header = [f"{backend} {metric}".strip() for backend, metric in status.columns]
+        title = f"case ({wording.setting(device, dtype)})"
+        blocks.append(_table([title, *header], lines))
+    return "\n\n".join(blocks) or "No verdicts."
+
+
+def _cell(status: Any, deviation: Any, scale: Any) -> str:
+    if not wording.known(status):
+        return "·"
+    effect = f" {wording.deviation(deviation, scale)}" if wording.known(deviation) else ""
+    return f"{wording.SYMBOLS[status]} {status}{effect}"
+
+
+def _failures(rows: pd.DataFrame) -> list[str]:
+    newest = tables.verdicts(rows)
+    failed = newest[newest["status"].isin(("fail", "error", "inconclusive"))]
+    blocks = ["## Failures"] if len(failed) else []
+    for verdict in failed.to_dict("records"):
+        blocks.append(
+            f"### {wording.SYMBOLS[verdict['status']]} {verdict['status']}: "
+            f"{_escaped(verdict['case'])}, {_escaped(wording.place(verdict))}: "
+            f"{_escaped(verdict['claim'])}"
+        )
+        if effect := wording.effect(verdict):
+            blocks.append(_escaped(effect))
+        blocks += [
+            _fenced(str(verdict[name]), language)
+            for name, language in (("message", "text"), ("command", "sh"))
+            if wording.known(verdict[name])
+        ]
+    return blocks
+
+
+def _table(header: list[str], lines: list[list[str]]) -> str:
+    rule = ["---"] * len(header)
+    return "\n".join(
+        f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in (header, rule, *lines)
+    )
+
+
+def _lines(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    return list(frame.itertuples(index=True, name=None))
+
+
+def _escaped(text: Any) -> str:
+    return re.sub(r"([|<>\[\]`*])", r"\\\1", str(text)).replace("\n", " ")
+
+
+def _fenced(text: str, language: str) -> str:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

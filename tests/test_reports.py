@@ -1,0 +1,505 @@
+"""Rows are kept whole, and the report says what they say."""
+
+import io
+import json
+import re
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from invmass.geometry.errors import RowsError
+from invmass.reports import figures, summary, tables, wording
+from invmass.reports.junit import junit
+from invmass.reports.page import flattened, html, write_report
+from invmass.reports.rows import RowWriter, load_rows
+
+MATCHES, DISAGREES = tables.HEADLINE[:2]
+REJECTS = "inverse Fisher of x is rejected"
+ARTEFACTS = {"index.html", "summary.md", "junit.xml", "rows.csv", "rows.parquet"}
+SVG = "http://www.w3.org/2000/svg"
+COVARIANCE = np.array([[0.0434, 0.0038], [0.0038, 0.00041]])
+
+Row = dict[str, Any]
+
+
+def verdict(case: str, backend: str, metric: str | None, **fields: Any) -> Row:
+    """A row of the headline claim as a test would write it."""
+    ratio = {"found": 0.98, "low": 0.95, "high": 1.01, "expected": 1.0, "margin": 0.1}
+    entry = {"entry": "x[0]", **ratio, "scale": "log"}
+    return {
+        "kind": "verdict", "case": case, "backend": backend, "metric": metric, "claim": MATCHES,
+        "status": "pass", **entry, "intervals": [entry], "alpha": 1e-6, "replicates": 64,
+        "seconds": 1.5, "seed": 0, "device": "cpu", "dtype": "float32", "python": "3.11.9",
+        "machine": "x86_64", "cores": 2, "versions": {"jax": "0.10.1", backend: "1.2.3"},
+        "command": f"invmass check {case} --backend {backend} --metric {metric}",
+    } | fields  # fmt: skip
+
+
+def pictured(case: str, backend: str, metric: str, **fields: Any) -> Row:
+    """A headline row with the matrices and parts that the figures need."""
+    rng = np.random.default_rng(len(backend))
+    scale = rng.lognormal(sigma=0.1, size=(32, 1, 1))
+    tuned = scale * (COVARIANCE if metric == "dense" else np.diag(COVARIANCE)[None])
+    parts = [
+        {"entry": name, "geometry": 1.027, "regularisation": 1.11, "remainder": 0.98}
+        for name in ("x[0]", "x[1]")
+    ]
+    return verdict(case, backend, metric) | {
+        "tuned": (tuned if metric == "dense" else tuned[:, 0]).tolist(),
+        "inverse_fisher": COVARIANCE.tolist(), "position": [0.405, 0.2],
+        "coordinates": ["x[0]", "x[1]"], "parts": parts,
+    } | fields  # fmt: skip
+
+
+def timing(case: str, backend: str, metric: str, phase: str, **fields: Any) -> Row:
+    numbers = {"compile_seconds": 4.2, "seconds": 0.9, "seconds_min": 0.8, "seconds_max": 1.1}
+    sampled = {"min_bulk_ess": 1800.0, "ess_per_second": 2000.0, "ess_per_gradient": 0.12}
+    return {
+        "kind": "timing", "case": case, "backend": backend, "metric": metric, "phase": phase,
+        "device": "cpu", "dtype": "float32", "gradients_per_second": 21000.0,
+        **numbers, **(sampled if phase == "sampling" else {}),
+    } | fields  # fmt: skip
+
+
+VERDICTS = [
+    pictured("notebook-uniform", "numpyro", "dense"),
+    pictured("notebook-uniform", "numpyro", "diagonal"),
+    pictured("notebook-uniform", "tfp", "dense", status="fail", found=1.28, low=1.24, high=1.32,
+             message="x[0]: found 1.28 <lies> above | the margin\nsecond line"),
+    pictured("notebook-normal", "blackjax", "fisher_diag"),
+    verdict("gaussian_scale", "numpyro", "dense", claim=DISAGREES, expected=1.64, found=1.66,
+            low=1.6, high=1.7, intervals=None),
+    verdict("gaussian_mean", "hmc", "dense", status="inconclusive", message="at the cap"),
+    verdict("gaussian_mean", "hmc", "dense", claim=REJECTS, found=0.045, low=0.04, high=0.05),
+    verdict("quadratic_fit", "hmc", "dense", status="expected failure", message="known: #12"),
+    verdict("quadratic_fit", "hmc", "diagonal", claim="draws are right", status="fail",
+            message="variance is off"),
+    verdict("quadratic_fit", "hmc", "diagonal"),
+    # What breaks down or is skipped knows neither device nor effect.
+    {"kind": "verdict", "case": "mixed_sites", "backend": "tfp", "metric": "dense",
+     "claim": "inverse Fisher", "status": "error", "seconds": 0.1,
+     "message": "def warm_up():\n>   raise\nE   BackendFaultError: \x1b[31mnot finite\x1b[0m"},
+    {"kind": "verdict", "case": "lecture", "backend": "", "metric": "", "claim": MATCHES,
+     "status": "skipped", "message": "numpyro is not installed"},
+]  # fmt: skip
+TIMINGS = [
+    timing("notebook-uniform", "numpyro", "dense", "warm-up"),
+    timing("notebook-uniform", "numpyro", "dense", "sampling", compile_seconds=2.0),
+    timing("notebook-uniform", "tfp", "dense", "warm-up", compile_seconds=None),
+]
+
+
+def written(folder: Path, *rows: Row) -> Path:
+    """A results folder that holds these rows."""
+    writer = RowWriter(folder)
+    for row in rows:
+        writer.append(row)
+    writer.close()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    return load_rows(written(tmp_path_factory.mktemp("results"), *VERDICTS, *TIMINGS))
+
+
+@pytest.fixture(scope="module")
+def page(rows: pd.DataFrame) -> str:
+    return html(rows)
+
+
+# Rows
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    frame = load_rows(written(tmp_path / "results", *VERDICTS))
+    assert len(frame) == len(VERDICTS)
+    assert frame["row_id"].is_unique
+    for row, original in zip(frame.to_dict("records"), VERDICTS, strict=True):
+        assert {name: row[name] for name in original if original[name] is not None} == {
+            name: value for name, value in original.items() if value is not None
+        }
+
+
+def test_a_truncated_last_line_is_passed_over_with_one_warning(tmp_path: Path) -> None:
+    folder = written(tmp_path, *VERDICTS[:3])
+    (path,) = folder.glob("*.jsonl")
+    path.write_bytes(path.read_bytes()[:-40])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        frame = load_rows(folder)
+    assert len(caught) == 1
+    assert f"{path.name}:3" in str(caught[0].message)
+    assert list(frame["metric"]) == ["dense", "diagonal"]
+
+
+def test_two_writers_in_one_folder_lose_nothing(tmp_path: Path) -> None:
+    def write(name: str) -> None:
+        written(tmp_path, *(verdict(name, "hmc", "dense", seed=seed) for seed in range(50)))
+
+    writers = [threading.Thread(target=write, args=(name,)) for name in ("one", "two")]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    frame = load_rows(tmp_path)
+    assert frame["run_id"].nunique() == 2
+    for name in ("one", "two"):
+        assert list(frame.loc[frame["case"] == name, "seed"]) == list(range(50))
+
+
+def test_a_writer_that_wrote_nothing_leaves_no_file(tmp_path: Path) -> None:
+    RowWriter(tmp_path).close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_a_rows_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RowsError, match="--results"):
+        RowWriter(tmp_path / "file" / "results")
+
+
+@pytest.mark.parametrize("content", [None, "", "not json\n", "[1, 2]\n", '{"case": "no kind"}\n'])
+@pytest.mark.filterwarnings("ignore:.*unreadable")
+def test_a_folder_without_rows_is_a_rows_error_with_its_remedy(
+    tmp_path: Path, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "broken.jsonl").write_text(content)
+    with pytest.raises(RowsError, match=r"invmass validate --results"):
+        load_rows(tmp_path)
+
+
+# Tables
+
+
+def test_effects_are_relative_on_the_log_scale_and_absolute_on_the_linear_one(
+    tmp_path: Path,
+) -> None:
+    log = verdict("a", "hmc", "dense", found=1.8, expected=1.6, margin=0.25)
+    linear = verdict("b", "hmc", "dense", found=0.3, expected=0.1, margin=0.05, scale="linear")
+    table = tables.verdicts(load_rows(written(tmp_path, log, linear)))
+    effect = table[["deviation", "band_low", "band_high"]].to_numpy()
+    np.testing.assert_allclose(effect, [[0.125, 1.28, 2.0], [0.2, 0.05, 0.15]])
+
+
+def test_matrix_holds_the_headline_of_each_combination(rows: pd.DataFrame) -> None:
+    status = tables.verdict_matrix(rows)
+    cpu = status.loc["cpu", "float32"]
+    assert cpu.loc["notebook-uniform", ("tfp", "dense")] == "fail"
+    assert cpu.loc["gaussian_scale", ("numpyro", "dense")] == "pass"
+    assert cpu.loc["mixed_sites", ("tfp", "dense")] == "error"
+    assert cpu.loc["quadratic_fit", ("hmc", "diagonal")] == "pass"  # its draws are another claim
+    assert pd.isna(cpu.loc["gaussian_mean", ("tfp", "dense")])
+    assert set(cpu.index) == {row["case"] for row in VERDICTS}
+    deviation = tables.verdict_matrix(rows, "deviation").loc["cpu", "float32"]
+    assert deviation.loc["notebook-uniform", ("tfp", "dense")] == pytest.approx(0.28)
+
+
+def test_devices_are_kept_apart(tmp_path: Path) -> None:
+    slow = verdict("a", "hmc", "dense", status="fail")
+    frame = load_rows(written(tmp_path, slow, verdict("a", "hmc", "dense", device="gpu")))
+    status = tables.verdict_matrix(frame)[("hmc", "dense")]
+    assert status.to_dict() == {("cpu", "float32", "a"): "fail", ("gpu", "float32", "a"): "pass"}
+
+
+def test_a_newer_run_replaces_the_older_verdict_and_says_so(tmp_path: Path) -> None:
+    written(tmp_path, verdict("a", "hmc", "dense", status="fail", time="2026-01-01T00:00:00+00:00"))
+    written(tmp_path, verdict("a", "hmc", "dense", claim=DISAGREES, time="2026-01-02T00:00:00"))
+    frame = load_rows(tmp_path)
+    assert list(tables.verdicts(frame)["status"]) == ["pass"]
+    assert list(tables.superseded(frame)["status"]) == ["fail"]
+    assert "replace 1 older: 1 fail" in summary.overview(frame).note
+
+
+def test_two_checks_of_one_claim_in_a_run_do_not_hide_each_other(tmp_path: Path) -> None:
+    wrong = verdict("a", "hmc", "dense", claim=REJECTS)
+    frame = load_rows(written(tmp_path, wrong | {"status": "fail"}, wrong))
+    assert list(tables.verdicts(frame)["status"]) == ["fail", "pass"]
+
+
+def test_an_unknown_status_is_an_error(tmp_path: Path) -> None:
+    frame = load_rows(written(tmp_path, verdict("a", "hmc", "dense", status="Passed?")))
+    assert list(tables.verdicts(frame)["status"]) == ["error"]
+
+
+def test_counts_add_up_by_backend(rows: pd.DataFrame) -> None:
+    counts = tables.status_counts(rows)
+    assert counts["total"].sum() == len(VERDICTS)
+    assert counts.loc["hmc", ["pass", "fail", "inconclusive", "expected failure"]].to_list() == [
+        2, 1, 1, 1,
+    ]  # fmt: skip
+    assert counts.loc["no backend", "skipped"] == 1
+
+
+def test_parts_multiply_to_the_ratio(rows: pd.DataFrame) -> None:
+    parts = tables.deviation_parts(rows)
+    assert len(parts) == 8
+    np.testing.assert_allclose(parts["ratio"], 1.027 * 1.11 * 0.98)
+
+
+def test_timings_keep_compilation_warm_up_and_sampling_apart(rows: pd.DataFrame) -> None:
+    table = tables.timings(rows).set_index("backend")
+    assert table.loc["numpyro", "warmup_compile_seconds"] == 4.2
+    assert table.loc["numpyro", "sampling_compile_seconds"] == 2.0
+    assert table.loc["numpyro", "ess_per_second"] == 2000.0
+    assert np.isnan(
+        table.loc["tfp", ["warmup_compile_seconds", "ess_per_second"]].astype(float)
+    ).all()
+
+
+def test_provenance_names_every_library(rows: pd.DataFrame) -> None:
+    items = tables.provenance(rows).set_index("item")["value"]
+    assert items[["jax", "numpyro", "tfp", "cores"]].to_list() == ["0.10.1", "1.2.3", "1.2.3", "2"]
+
+
+# The sentence and the result
+
+
+def test_sentence_bounds_the_error_rate_of_the_whole_run(rows: pd.DataFrame) -> None:
+    told = summary.overview(rows)
+    assert told.sentence.startswith("10 verdicts on 5 cases")
+    assert "α = 1e-6" in told.sentence
+    assert "at most 1e-5" in told.sentence
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        (["pass"], "pass"),
+        (["pass", "skipped", "expected failure"], "pass"),
+        (["pass", "inconclusive"], "inconclusive"),
+        (["pass", "error", "inconclusive"], "error"),
+        (["pass", "error", "fail"], "fail"),
+        (["skipped", "skipped"], "inconclusive"),
+    ],
+)
+def test_a_run_is_green_only_if_something_passed_and_nothing_is_open(
+    tmp_path: Path, statuses: list[str], expected: str
+) -> None:
+    checks = [verdict(f"case {i}", "hmc", "dense", status=s) for i, s in enumerate(statuses)]
+    assert summary.overview(load_rows(written(tmp_path, *checks))).status == expected
+
+
+# The files
+
+
+def test_junit_counts_match_the_statuses(rows: pd.DataFrame) -> None:
+    (suite,) = ElementTree.fromstring(junit(rows))
+    found = Counter(child.tag for testcase in suite for child in testcase)
+    # fail and inconclusive are failures; skipped and expected failure are skipped
+    assert found == {"failure": 3, "error": 1, "skipped": 2}
+    counts = {name: int(suite.get(name, "")) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": len(VERDICTS), "failures": 3, "errors": 1, "skipped": 2}
+
+
+def test_junit_carries_message_and_command(rows: pd.DataFrame) -> None:
+    suite = ElementTree.fromstring(junit(rows))[0]
+    (error,) = suite.iter("error")
+    assert error.get("message") == "error: BackendFaultError: not finite"
+    failures = {f.get("message"): f.text for f in suite.iter("failure")}
+    text = failures["fail: x[0]: found 1.28 <lies> above | the margin"]
+    assert text is not None
+    assert "invmass check notebook-uniform --backend tfp --metric dense" in text
+    assert "known: #12" in {s.get("message", "")[-10:] for s in suite.iter("skipped")}
+
+
+def test_csv_and_parquet_hold_every_row(rows: pd.DataFrame, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    assert {path.name for path in write_report(rows, folder)} == ARTEFACTS
+    assert {path.name for path in folder.iterdir()} == ARTEFACTS
+    for frame in (pd.read_csv(folder / "rows.csv"), pd.read_parquet(folder / "rows.parquet")):
+        assert len(frame) == len(rows)
+        assert list(frame["row_id"]) == list(rows["row_id"])
+        tuned = json.loads(frame["tuned"].iloc[0])
+        assert tuned == VERDICTS[0]["tuned"]
+
+
+def test_nested_cells_become_proper_json(tmp_path: Path) -> None:
+    broken = verdict("a", "hmc", "dense", tuned=[[float("nan"), 1.0]], extra="text")
+    frame = load_rows(written(tmp_path, broken, verdict("b", "hmc", "dense", extra=7)))
+    flat = flattened(frame)
+    assert flat["tuned"].iloc[0] == "[[null, 1.0]]"
+    flat.to_parquet(tmp_path / "rows.parquet")  # mixed columns would be refused
+
+
+def test_markdown_has_a_row_for_each_case(rows: pd.DataFrame) -> None:
+    text = summary.markdown(rows)
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    for case in {row["case"] for row in VERDICTS}:
+        assert sum(line.startswith(f"| {case} |") for line in lines) == 1
+    (line,) = (line for line in lines if line.startswith("| notebook-uniform |"))
+    assert "✗ fail +28.0%" in line
+    assert "✓ pass −2.0%" in line
+
+
+def test_markdown_tells_failures_with_message_and_command(rows: pd.DataFrame) -> None:
+    text = summary.markdown(rows)
+    _, _, failures = text.partition("## Failures")
+    assert failures.count("\n### ") == 4
+    assert "```text\nx[0]: found 1.28 <lies> above | the margin\nsecond line\n```" in failures
+    assert "```sh\ninvmass check notebook-uniform --backend tfp --metric dense\n```" in failures
+    assert "notebook-normal" not in failures
+
+
+def test_a_report_that_cannot_be_written_is_a_rows_error(
+    rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(RowsError, match="choose a folder"):
+        write_report(rows, tmp_path / "file" / "report")
+
+
+# The page
+
+
+class Links(HTMLParser):
+    """What a page refers to, which ids it has, how often it uses each element."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.targets: list[str] = []
+        self.ids: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "data", "action", "poster") and value:
+                self.targets.append(value)
+            if name == "id" and value:
+                self.ids.append(value)
+
+
+def test_page_is_self_contained(page: str) -> None:
+    links = Links(page)
+    outside = {target for target in links.targets if not target.startswith("#")}
+    assert outside == ARTEFACTS - {"index.html"}
+    assert not re.findall(r"https?://|//\w+\.", page.replace(SVG, ""))
+    assert not re.findall(r"@import|url\((?!#)", page)
+    assert links.tags["script"] == 0
+
+
+def test_page_links_lead_somewhere_and_ids_are_unique(rows: pd.DataFrame, page: str) -> None:
+    links = Links(page)
+    assert len(links.ids) == len(set(links.ids))
+    anchors = {target[1:] for target in links.targets if target.startswith("#")}
+    assert anchors <= set(links.ids)
+    assert {f"v-{row_id}" for row_id in tables.headline(rows)["row_id"]} <= anchors
+
+
+def test_page_tells_each_case_and_status_in_words(page: str) -> None:
+    for row in VERDICTS:
+        assert f'<th scope="row">{row["case"]}</th>' in page
+        symbol = wording.SYMBOLS[row["status"]]
+        assert f'<b aria-hidden="true">{symbol}</b> {row["status"]}</span>' in page
+
+
+def test_page_opens_every_failure_with_its_message(page: str) -> None:
+    failures = re.findall(r'<details open class="failure.*?</summary>.*?</pre>', page, re.S)
+    assert len(failures) == 4
+    assert "x[0]: found 1.28 &lt;lies&gt; above | the margin" in failures[0]
+    assert "not finite" in "".join(failures)
+
+
+def test_page_shows_another_failed_claim_beside_a_green_headline(page: str) -> None:
+    line = re.search(r'<th scope="row">quadratic_fit</th>.*?</tr>', page, re.S)
+    assert line is not None
+    assert "✗ draws are right: fail" in line[0]
+
+
+@pytest.mark.parametrize("kept", ["verdict", "timing"])
+def test_verdicts_or_timings_alone_make_a_report(
+    rows: pd.DataFrame, tmp_path: Path, kept: str
+) -> None:
+    chosen = rows[rows["kind"] == kept]
+    write_report(chosen, tmp_path / "report")
+    page = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert ("The rows hold no timings." in page) == (kept == "verdict")
+    assert ("Nothing was checked." in page) == (kept == "timing")
+
+
+def test_rows_with_hardly_any_field_make_a_report(tmp_path: Path) -> None:
+    bare = [{"kind": "verdict", "case": "bare"}, {"kind": "timing", "case": "bare"}]
+    write_report(load_rows(written(tmp_path / "results", *bare)), tmp_path / "report")
+    assert "bare" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+
+
+# Figures
+
+
+FIGURES: list[Callable[[pd.DataFrame], str]] = [
+    lambda rows: figures.ellipses(rows, "notebook-uniform"),
+    lambda rows: figures.deviation_split(rows, "notebook-uniform"),
+    figures.effects,
+    figures.timings,
+]
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_figures_are_the_same_twice_and_valid_xml(
+    rows: pd.DataFrame, draw: Callable[[pd.DataFrame], str]
+) -> None:
+    text = draw(rows)
+    assert text.startswith("<svg ")
+    assert ElementTree.parse(io.StringIO(text)).getroot().tag == f"{{{SVG}}}svg"
+    assert draw(rows) == text
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_figures_are_empty_where_there_is_nothing_to_show(
+    rows: pd.DataFrame, draw: Callable[[pd.DataFrame], str]
+) -> None:
+    assert draw(rows[rows["case"] == "lecture"]) == ""
+
+
+def _texts(svg: str) -> list[str]:
+    return [
+        "".join(text.itertext()).strip()
+        for text in ElementTree.fromstring(svg).iter(f"{{{SVG}}}text")
+    ]
+
+
+def test_ellipses_draw_every_replicate_of_every_combination(rows: pd.DataFrame) -> None:
+    svg = figures.ellipses(rows, "notebook-uniform")
+    assert svg.count("opacity: 0.45") == 3 * 32
+    assert {"numpyro, dense", "numpyro, diagonal", "tfp, dense", "z: x[0]"} <= set(_texts(svg))
+
+
+def test_ellipses_count_replicates_that_are_not_positive_definite(tmp_path: Path) -> None:
+    row = pictured("notebook-uniform", "hmc", "dense")
+    row["tuned"][0] = [[1.0, 2.0], [2.0, 1.0]]
+    row["tuned"][1] = [[float("nan"), 0.0], [0.0, 1.0]]
+    svg = figures.ellipses(load_rows(written(tmp_path, row)), "notebook-uniform")
+    assert svg.count("opacity: 0.45") == 30
+    assert "2 degenerate" in _texts(svg)
+
+
+def test_effects_have_a_panel_for_each_case_with_a_ratio(rows: pd.DataFrame) -> None:
+    titles = set(_texts(figures.effects(rows)))
+    assert {"notebook-uniform", "notebook-normal", "gaussian_mean", "quadratic_fit"} <= titles
+    assert "mixed_sites" not in titles
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.02, "+2.0%"),
+        (-0.955, "−95.5%"),
+        (None, "–"),
+        (float("nan"), "–"),
+        (63.0, "+6\u202f300.0%"),
+    ],
+)
+def test_deviations_are_told_in_signed_percent(value: float | None, text: str) -> None:
+    assert wording.deviation(value, "log") == text

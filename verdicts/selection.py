@@ -1,0 +1,50 @@
+"""Which combinations a run is about, from the names that its options give."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from invmass.backends.registry import check_metrics, metrics_of, select_backends
+from invmass.cases.catalogue import select_cases
+from invmass.verdicts.experiment import Settings
+
+
+class Cell(NamedTuple):
+    """A combination by its names, as test ids show it; `spec` is what loads the backend."""
+
+    case: str
+    spec: str
+    backend: str
+    metric: str
+
+    def __str__(self) -> str:
+        return f"{self.case}-{self.backend}-{self.metric}"
+
+
+def select_cells(
+    cases: Sequence[str], backends: Sequence[str], metrics: Sequence[str]
+) -> list[Cell]:
+    """All combinations of the names given, or of everything; the largest problems first.
+
+    Raises:
+        UsageError: a name that is not known.
+    """
+    chosen = select_backends(backends)
+    check_metrics(chosen, metrics)
+    specs = list(dict.fromkeys(backends)) or [backend.name for backend in chosen]
+    return [
+        Cell(case.name, spec, backend.name, metric)
+        for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
+        for spec, backend in zip(specs, chosen, strict=True)
+        for metric in metrics_of(backend, metrics)
+    ]
+
+
+def settings_from(option: Callable[[str], Any]) -> Settings:
+    """Settings from options by name; what is not given keeps its default.
+
+    Raises:
+        UsageError: a value out of its range.
+    """
+    names = ("seed", "tolerance", "false-alarm", "replicates", "num-warmup")
+    given = {name.replace("-", "_"): option(name) for name in names}
+    return Settings(**{name: value for name, value in given.items() if value is not None})
