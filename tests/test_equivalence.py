@@ -1,0 +1,98 @@
+"""The sequential equivalence test: its intervals, its three answers, and their error rates."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from invmass.verdicts.equivalence import Statistic, Status, exact, interval, look, sequential
+
+
+def log_normal(expectation: float, sd: float, count: int, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(-(sd**2) / 2, sd, count)
+    return expectation * np.exp(noise)
+
+
+def statistic(values: np.ndarray, expected: float = 1.0) -> Statistic:
+    return Statistic("entry", values, expected, "log")
+
+
+def test_linear_interval_is_the_student_t_interval() -> None:
+    values = np.random.default_rng(0).normal(3.0, 2.0, 40)
+    found = interval(Statistic("entry", values, 3.0, "linear"), 0.1, 0.01)
+    expected = scipy.stats.t.interval(0.99, 39, loc=values.mean(), scale=scipy.stats.sem(values))
+    np.testing.assert_allclose([found.low, found.high], expected, rtol=1e-12)
+
+
+def test_log_interval_is_centred_on_the_expectation_and_not_on_the_median() -> None:
+    found = interval(statistic(log_normal(1.0, 0.5, 200_000, 1)), 0.1, 1e-6)
+    assert found.low < 1.0 < found.high
+    assert found.low > np.exp(-(0.5**2) / 2)  # where the mean of the logarithms sits
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_interval_covers_as_often_as_it_promises(scale: str) -> None:
+    level, rounds = 0.05, 4000
+    draws = log_normal(1.0, 0.1, 64 * rounds, 2).reshape(rounds, 64)
+    missed = sum(
+        not found.low <= 1.0 <= found.high
+        for found in (interval(Statistic("e", d, 1.0, scale), 0.1, level) for d in draws)
+    )
+    # six standard deviations of a binomial on either side
+    assert abs(missed - level * rounds) < 6 * np.sqrt(rounds * level * (1 - level))
+
+
+@pytest.mark.parametrize(
+    ("effect", "status"),
+    [(1.0, Status.PASS), (1.02, Status.PASS), (1.3, Status.FAIL), (0.75, Status.FAIL)],
+)
+def test_answer_follows_the_effect(effect: float, status: Status) -> None:
+    values = log_normal(effect, 0.09, 4096, 3)
+    verdict = sequential(lambda n: [statistic(values[:n])], 0.1, 1e-6, 128, 4096)
+    assert verdict.status is status
+    assert verdict.replicates <= 256
+
+
+def test_effect_on_the_margin_is_inconclusive_at_the_cap() -> None:
+    values = log_normal(1.1, 0.09, 2048, 4)
+    verdict = sequential(lambda n: [statistic(values[:n])], 0.1, 1e-6, 128, 2048)
+    assert verdict.status is Status.INCONCLUSIVE
+    assert verdict.replicates == 2048
+    assert verdict.looks == 5
+
+
+def test_one_bad_entry_among_many_good_ones_fails() -> None:
+    good = [statistic(log_normal(1.0, 0.09, 128, seed)) for seed in range(14)]
+    bad = Statistic("bad", log_normal(1.4, 0.09, 128, 99), 1.0, "log")
+    verdict = look([*good, bad], 0.1, 1e-6, 1)
+    assert verdict.status is Status.FAIL
+    assert verdict.worst.entry == "bad"
+
+
+def test_alpha_is_divided_over_entries_and_looks() -> None:
+    values = log_normal(1.0, 0.1, 128, 5)
+    alone = look([statistic(values)], 0.1, 1e-6, 1).intervals[0]
+    assert alone == interval(statistic(values), 0.1, 1e-6 / 2)
+    third = look([statistic(values)] * 5, 0.1, 1e-6, 3).intervals[0]
+    assert third == interval(statistic(values), 0.1, 1e-6 / 8 / 5)
+
+
+def test_wrong_answers_on_the_margin_are_rarer_than_alpha() -> None:
+    alpha, rounds = 0.05, 400
+    wrong = 0
+    for seed in range(rounds):
+        values = log_normal(1.1, 0.09, 1024, seed)
+        verdict = sequential(lambda n, v=values: [statistic(v[:n])], 0.1, alpha, 128, 1024)
+        wrong += verdict.status is not Status.INCONCLUSIVE
+    # a pass and a fail are each wrong with probability at most alpha
+    assert wrong <= 2 * alpha * rounds + 5 * np.sqrt(2 * alpha * rounds)
+
+
+def test_expected_value_need_not_be_one() -> None:
+    verdict = look([statistic(log_normal(0.44, 0.05, 128, 6), 0.44)], 0.1, 1e-6, 1)
+    assert verdict.status is Status.PASS
+
+
+def test_exact_claim_has_no_room_for_chance() -> None:
+    assert exact("spread", 1e-12, 1e-10).status is Status.PASS
+    assert exact("spread", 1e-9, 1e-10).status is Status.FAIL
+    assert exact("spread", float("nan"), 1e-10).status is Status.FAIL

@@ -1,0 +1,205 @@
+"""The suite as others run it: the command and the plugin in a process of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from invmass.reports.rows import load_rows
+
+HERE = Path(__file__).parent
+ON_ONE = ("--case", "gaussian_mean", "--metric", "diagonal")
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(HERE), str(HERE.parent / "docs")])
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def validate(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return run(folder, "invmass", "validate", *ON_ONE, *words)
+
+
+def statuses(folder: Path, backend: str) -> set[str]:
+    rows = load_rows(folder / "invmass-results")
+    return set(rows[rows["backend"] == backend]["status"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--backend", "nope"), "unknown backend 'nope'; the backends are: hmc"),
+        (("--case", "nope"), "unknown case 'nope'; the cases are: notebook"),
+        (("--backend", "hmc", "--metric", "nope"), "unknown metric 'nope'"),
+        (("--backend", "broken_backends:Nope"), "cannot be loaded"),
+        (("--backend", "hmc", "--tolerance", "2"), "--tolerance must be between 0 and 1, not 2.0"),
+        (("--backend", "hmc", "--replicates", "1"), "--replicates must be at least 8"),
+        (("--backend", "hmc", "--results", "/dev/null/x"), "cannot write results"),
+        (("--xfails-file", "nope.txt", "--backend", "hmc"), "nope.txt: No such file"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_2(
+    tmp_path: Path, words: tuple[str, ...], told: str
+) -> None:
+    answer = run(tmp_path, "invmass", "validate", *words)
+    assert answer.returncode == 2, answer.stdout + answer.stderr
+    assert told in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stdout + answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("backend", "name", "told"),
+    [
+        ("Raises", "raises", "the backend raised RuntimeError: the library gave up"),
+        ("NotFinite", "not-finite", "inverse_mass_matrix is not finite in 1 of 128 replicates"),
+        ("WrongShape", "wrong-shape", "inverse_mass_matrix has shape (128, 0), expected (128, 1)"),
+        ("NotPositive", "not-positive", "inverse_mass_matrix is not positive definite in 128 of"),
+    ],
+)
+def test_broken_backend_costs_its_own_checks_only(
+    tmp_path: Path, backend: str, name: str, told: str
+) -> None:
+    answer = validate(tmp_path, "--backend", f"broken_backends:{backend}", "--backend", "hmc")
+    assert answer.returncode == 1
+    assert told in answer.stdout
+    assert "error" in statuses(tmp_path, name)
+    assert statuses(tmp_path, "hmc") == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("backend", "claim"),
+    [
+        ("MassNotInverse", "matches the inverse Fisher"),
+        ("ThirtyPercentLarge", "converges to its target"),
+    ],
+)
+def test_planted_fault_fails_and_the_message_says_how_to_repeat_it(
+    tmp_path: Path, backend: str, claim: str
+) -> None:
+    spec = f"broken_backends:{backend}"
+    answer = validate(tmp_path, "--backend", spec, "--seed", "3")
+    assert answer.returncode == 1
+    assert f"{claim}: FAILS for case gaussian_mean" in answer.stdout
+    assert f"repeat: invmass check gaussian_mean --backend {spec} --metric diagonal --seed 3" in (
+        answer.stdout
+    )
+
+
+def test_forgotten_jacobian_is_seen_in_the_density(tmp_path: Path) -> None:
+    spec = "broken_backends:ForgetsTheJacobian"
+    answer = run(
+        tmp_path, "invmass", "validate", "--case", "gaussian_scale", "--backend", spec,
+        "--", "-k", "density",
+    )  # fmt: skip
+    assert answer.returncode == 1
+    assert "density agrees: FAILS" in answer.stdout
+
+
+def test_backend_of_which_nothing_runs_is_a_failure(tmp_path: Path) -> None:
+    spec = "broken_backends:NotInstalled"
+    answer = validate(tmp_path, "--backend", spec, "--backend", "hmc")
+    assert answer.returncode == 1
+    assert "a-library-that-is-not-there is not installed: python -m pip install" in answer.stdout
+    assert "FAILED: nothing was executed for backend" in answer.stdout
+
+
+def test_undecided_verdict_is_status_3(tmp_path: Path) -> None:
+    answer = validate(tmp_path, "--backend", "hmc", "--replicates", "16", "--", "-k", "target")
+    assert answer.returncode == 3, answer.stdout
+    assert "INCONCLUSIVE" in answer.stdout
+
+
+def test_known_failure_must_fail_and_must_exist(tmp_path: Path) -> None:
+    known = tmp_path / "known.txt"
+    cell = "gaussian_mean-mass-diagonal"
+    known.write_text(
+        f"test_mass_matrix::test_inverse_fisher[{cell}]  # M in place of its inverse\n"
+        f"test_mass_matrix::test_converges_to_its_target[{cell}]  # the same\n"
+    )
+    spec = "broken_backends:MassNotInverse"
+    words = ("--xfails-file", str(known), "--", "-k", "inverse_fisher or target")
+    answer = validate(tmp_path, "--backend", spec, *words)
+    assert answer.returncode == 0, answer.stdout
+    assert statuses(tmp_path, "mass") == {"expected failure"}
+    known.write_text("test_mass_matrix::test_inverse_fisher[gaussian_mean-hmc-diagonal]  # no\n")
+    answer = validate(tmp_path, "--backend", "hmc", *words)
+    assert answer.returncode == 1
+    assert "XPASS(strict)" in answer.stdout
+    known.write_text("test_mass_matrix::test_that_is_not_there  # no\n")
+    answer = run(tmp_path, "pytest", "--pyargs", "invmass.cases", f"--invmass-xfails-file={known}")
+    assert answer.returncode == 4
+    assert "entries that match no test" in answer.stderr
+
+
+def test_example_backend_of_the_readme_is_judged(tmp_path: Path) -> None:
+    pytest.importorskip("blackjax")
+    source = (HERE.parent / "docs" / "example_backend.py").read_text()
+    assert source in (HERE.parent / "README.md").read_text()
+    assert len([line for line in source.splitlines() if line.strip()]) < 40
+    words = ("check", "gaussian_mean", "--backend", "example_backend:StaticHMC", "--json")
+    answer = run(tmp_path, "invmass", *words)
+    found = {row["claim"]: row["status"] for row in json.loads(answer.stdout)}
+    assert found.pop("density agrees") == "pass"
+    assert set(found.values()) == {"pass"}, answer.stdout
+    assert answer.returncode == 0
+
+
+def test_rows_are_complete_and_the_report_is_written(tmp_path: Path) -> None:
+    assert validate(tmp_path, "--backend", "hmc").returncode == 0
+    rows = load_rows(tmp_path / "invmass-results")
+    assert set(rows["claim"]) >= {"matches the inverse Fisher", "density agrees"}
+    for column in ("seed", "dtype", "device", "versions", "machine", "command", "alpha"):
+        assert rows[column].notna().all(), column
+    answer = run(tmp_path, "invmass", "report")
+    assert answer.returncode == 0
+    assert (tmp_path / "invmass-report" / "index.html").stat().st_size > 10_000
+
+
+def test_report_without_results_says_how_to_make_them(tmp_path: Path) -> None:
+    answer = run(tmp_path, "invmass", "report")
+    assert answer.returncode == 2
+    assert "invmass validate" in answer.stderr
+
+
+def test_the_plugin_imports_no_jax_into_other_sessions(tmp_path: Path) -> None:
+    (tmp_path / "test_other.py").write_text(
+        "import sys\n\ndef test_other():\n    assert 'jax' not in sys.modules\n"
+    )
+    answer = run(tmp_path, "pytest", "-q", "test_other.py")
+    assert answer.returncode == 0, answer.stdout
+    assert "invmass" not in answer.stdout
+
+
+def test_no_sampler_library_is_imported_before_its_backend_is_used(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from invmass.backends.registry import select_backends\n"
+        "import invmass.cli\n"
+        "assert [b.name for b in select_backends([])] == ['hmc', 'numpyro', 'blackjax', 'tfp']\n"
+        "loaded = {'numpyro', 'blackjax', 'tensorflow_probability'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_list_and_fisher_speak_json(tmp_path: Path) -> None:
+    listed = json.loads(run(tmp_path, "invmass", "list", "--json").stdout)
+    assert {case["case"] for case in listed["cases"]} >= {"notebook-uniform", "mixed_sites"}
+    assert [b["backend"] for b in listed["backends"]] == ["hmc", "numpyro", "blackjax", "tfp"]
+    answer = run(tmp_path, "invmass", "fisher", "notebook-uniform", "--backend", "hmc", "--json")
+    (found,) = json.loads(answer.stdout)
+    assert found["inverse_fisher_z"][0][0] == pytest.approx(0.0434028, rel=1e-5)
