@@ -21,7 +21,7 @@ from invmass.geometry import families
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import Estimator, Regularisation, Rule
 from invmass.geometry.families import Array, Family
-from invmass.geometry.posterior import Posterior, Site
+from invmass.geometry.posterior import Site
 from invmass.geometry.transforms import LibraryTransform, Transforms
 
 _TARGET_ACCEPTANCE = 0.85  # that of windowed_adaptive_nuts
@@ -47,7 +47,18 @@ class TFPNUTS(Backend):
         return {name: transform(site) for name, site in case.sites.items()}
 
     def log_density(self, case: Case) -> Callable[[Array], Array]:
-        return _log_density(case.posterior)
+        pinned = _joint(case).experimental_pin(**_data(case))
+        bijector = pinned.experimental_default_event_space_bijector()
+        structure = type(pinned.event_shape)
+
+        def log_density(z: Array) -> Array:
+            parts = structure(**case.posterior.unflatten(z))
+            x = bijector.forward(parts)
+            event_ndims = structure(**{k: jnp.ndim(v) for k, v in parts._asdict().items()})
+            log_det = bijector.forward_log_det_jacobian(parts, event_ndims)
+            return pinned.unnormalized_log_prob(x) + log_det
+
+        return log_density
 
     def warm_up(
         self,
@@ -60,7 +71,7 @@ class TFPNUTS(Backend):
     ) -> Tuned:
         dense = self.estimators[metric].dense
         if supplied is None and not dense:
-            tuned = _windowed_program(num_warmup)(case.posterior, keys, jnp.asarray(starts))
+            tuned = _windowed_program(case, num_warmup)(keys, jnp.asarray(starts))
             return Tuned(**jax.tree.map(np.asarray, tuned), window=8 * (num_warmup // 20))
         schedule = stan_schedule(num_warmup)
         if supplied is None:
@@ -68,32 +79,14 @@ class TFPNUTS(Backend):
         else:
             never = np.zeros(num_warmup, dtype=bool)
             schedule = Schedule(never, never)
-        tuned = _composed_program()(
-            case.posterior, keys, jnp.asarray(starts), jnp.asarray(supplied), _on_device(schedule)
-        )
+        program = _composed_program(case)
+        tuned = program(keys, jnp.asarray(starts), jnp.asarray(supplied), _on_device(schedule))
         return Tuned(**jax.tree.map(np.asarray, tuned), window=last_window(schedule))
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-        program = _sample_program(num_samples)
-        draws = program(
-            case.posterior, keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size
-        )
+        program = _sample_program(case, num_samples)
+        draws = program(keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size)
         return Draws(**jax.tree.map(np.asarray, draws))
-
-
-def _log_density(posterior: Posterior) -> Callable[[Array], Array]:
-    """The density that `windowed_adaptive_nuts` makes of a joint distribution, of a vector z."""
-    pinned = _joint(posterior).experimental_pin(**_data(posterior))
-    bijector = pinned.experimental_default_event_space_bijector()
-    structure = type(pinned.event_shape)
-
-    def log_density(z: Array) -> Array:
-        parts = structure(**posterior.unflatten(z))
-        event_ndims = structure(**{k: jnp.ndim(v) for k, v in parts._asdict().items()})
-        log_det = bijector.forward_log_det_jacobian(parts, event_ndims)
-        return pinned.unnormalized_log_prob(bijector.forward(parts)) + log_det
-
-    return log_density
 
 
 def _on_device(schedule: Schedule) -> Schedule:
@@ -101,11 +94,13 @@ def _on_device(schedule: Schedule) -> Schedule:
 
 
 @cache
-def _windowed_program(num_warmup: int) -> Any:
+def _windowed_program(case: Case, num_warmup: int) -> Any:
     import tensorflow_probability.substrates.jax as tfp
 
-    def run(posterior: Posterior, key: Array, start: Array) -> dict[str, Array]:
-        joint, data = _joint(posterior), _data(posterior)
+    posterior = case.posterior
+
+    def run(key: Array, start: Array) -> dict[str, Array]:
+        joint, data = _joint(case), _data(case)
         pinned = joint.experimental_pin(**data)
         bijector = pinned.experimental_default_event_space_bijector()
         structure = type(pinned.event_shape)
@@ -131,18 +126,16 @@ def _windowed_program(num_warmup: int) -> Any:
             "divergences": jnp.sum(statistics["diverging"]),
         }
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0)))
+    return jax.jit(jax.vmap(run))
 
 
 @cache
-def _composed_program() -> Any:
+def _composed_program(case: Case) -> Any:
     import tensorflow_probability.substrates.jax as tfp
 
-    def run(
-        posterior: Posterior, key: Array, start: Array, initial: Array, schedule: Schedule
-    ) -> dict[str, Array]:
-        log_density = _log_density(posterior)
+    log_density = TFPNUTS().log_density(case)
 
+    def run(key: Array, start: Array, initial: Array, schedule: Schedule) -> dict[str, Array]:
         def kernel(inverse_mass_matrix: Array, step_size: Array) -> Any:
             return tfp.mcmc.DualAveragingStepSizeAdaptation(
                 _nuts(log_density, step_size, inverse_mass_matrix),
@@ -199,15 +192,17 @@ def _composed_program() -> Any:
             **_totals(statistics),
         }
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, None, None)))
+    return jax.jit(jax.vmap(run, in_axes=(0, 0, None, None)))
 
 
 @cache
-def _sample_program(num_samples: int) -> Any:
+def _sample_program(case: Case, num_samples: int) -> Any:
+    log_density = TFPNUTS().log_density(case)
+
     def run(
-        posterior: Posterior, key: Array, start: Array, metric: Array, step_size: Array
+        key: Array, start: Array, inverse_mass_matrix: Array, step_size: Array
     ) -> dict[str, Array]:
-        kernel = _nuts(_log_density(posterior), step_size, metric)
+        kernel = _nuts(log_density, step_size, inverse_mass_matrix)
 
         def step(carry: Any, key: Array) -> Any:
             z, results = kernel.one_step(*carry, seed=key)
@@ -217,7 +212,7 @@ def _sample_program(num_samples: int) -> Any:
         positions, statistics = jax.lax.scan(step, carry, jax.random.split(key, num_samples))[1]
         return {"position": positions, **_totals(statistics)}
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0)))
+    return jax.jit(jax.vmap(run))
 
 
 def _nuts(log_density: Callable[[Array], Array], step_size: Array, metric: Array) -> Any:
@@ -259,8 +254,8 @@ def _totals(statistics: dict[str, Array]) -> dict[str, Array]:
     }
 
 
-def _joint(posterior: Posterior) -> Any:
-    """The posterior as a TFP joint distribution, sites first, in declared order."""
+def _joint(case: Case) -> Any:
+    """The case as a TFP joint distribution, sites in declared order and then the observations."""
     import tensorflow_probability.substrates.jax as tfp
 
     tfd = tfp.distributions
@@ -269,17 +264,17 @@ def _joint(posterior: Posterior) -> Any:
     @tfd.JointDistributionCoroutineAutoBatched
     def joint() -> Any:
         x = {}
-        for name, site in posterior.sites.items():
+        for name, site in case.sites.items():
             x[name] = yield root(_prior(site, name))
-        for name, observation in posterior.observations.items():
+        for name, observation in case.observations.items():
             distribution = _lower(observation.distribution(x).broadcast(observation.values))
             yield distribution.copy(name=name)
 
     return joint
 
 
-def _data(posterior: Posterior) -> dict[str, Array]:
-    return {name: jnp.asarray(o.values, dtype=float) for name, o in posterior.observations.items()}
+def _data(case: Case) -> dict[str, Array]:
+    return {name: jnp.asarray(o.values, dtype=float) for name, o in case.observations.items()}
 
 
 def _prior(site: Site, name: str | None = None) -> Any:
