@@ -3,15 +3,16 @@
 import blackjax
 import jax
 import numpy as np
-from blackjax.adaptation.base import get_filter_adapt_info_fn
 
 from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.geometry.estimators import Estimator, Regularisation, Rule
 
+STEPS = 8  # leapfrog steps of each transition
+
 
 class StaticHMC(Backend):
-    name, requires, steps = "static-hmc", ("blackjax",), 8
-    estimators = {"diagonal": Estimator(Rule.VARIANCE, False, Regularisation.STAN)}
+    name, requires = "static-hmc", ("blackjax",)
+    estimators = {"diagonal": Estimator(Rule.VARIANCE, False, Regularisation.STAN)}  # noqa: RUF012
 
     def transforms(self, case):
         return case.posterior.default_transforms
@@ -20,22 +21,30 @@ class StaticHMC(Backend):
         return case.posterior.log_density
 
     def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None):
-        keep = get_filter_adapt_info_fn(info_keys={"acceptance_rate", "is_divergent"})
         adapt = blackjax.window_adaptation(
-            blackjax.hmc, self.log_density(case), num_integration_steps=self.steps, adaptation_info_fn=keep
+            blackjax.hmc, self.log_density(case), num_integration_steps=STEPS
         )
-        (state, found), seen = jax.jit(jax.vmap(lambda k, z: adapt.run(k, z, num_warmup)))(keys, starts)
-        count = np.full(len(keys), self.steps * num_warmup)
-        means = np.asarray(seen.info.acceptance_rate.mean(1)), np.asarray(seen.info.is_divergent.sum(1))
-        matrix, step_size = found["inverse_mass_matrix"], found["step_size"]
-        return Tuned(*map(np.asarray, (matrix, step_size, state.position, count)), *means, window=500)
+        run = jax.jit(jax.vmap(lambda key, z: adapt.run(key, z, num_warmup)))
+        (state, found), seen = run(keys, starts)
+        tuned = found["inverse_mass_matrix"], found["step_size"], state.position
+        return Tuned(*map(np.asarray, tuned), *_statistics(seen.info), window=500)
 
     def sample(self, case, tuned, keys, num_samples):
         def chain(key, z, matrix, step_size):
-            hmc = blackjax.hmc(self.log_density(case), step_size, matrix, self.steps)
-            step = lambda state, key: (lambda s, i: (s, (s.position, i.acceptance_rate, i.is_divergent)))(*hmc.step(key, state))
-            return jax.lax.scan(step, hmc.init(z), jax.random.split(key, num_samples))[1]
+            hmc = blackjax.hmc(self.log_density(case), step_size, matrix, STEPS)
+            keys = jax.random.split(key, num_samples)
+            return jax.lax.scan(lambda state, key: _pair(*hmc.step(key, state)), hmc.init(z), keys)
 
-        z, acceptance, divergent = jax.jit(jax.vmap(chain))(keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size)
-        count = np.full(len(keys), self.steps * num_samples)
-        return Draws(np.asarray(z), count, np.asarray(acceptance.mean(1)), np.asarray(divergent.sum(1)))
+        run = jax.jit(jax.vmap(chain))
+        _, (state, info) = run(keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size)
+        return Draws(np.asarray(state.position), *_statistics(info))
+
+
+def _pair(state, info):
+    return state, (state, info)
+
+
+def _statistics(info):
+    """Gradients, acceptance and divergences of each replicate."""
+    gradients = np.full(len(info.is_divergent), STEPS * info.is_divergent.shape[1])
+    return gradients, *map(np.asarray, (info.acceptance_rate.mean(1), info.is_divergent.sum(1)))
