@@ -11,7 +11,7 @@ import numpy as np
 from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.backends.hmc.schedule import last_window, stan_schedule
 from invmass.cases.case import Case
-from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.estimators import FISHER_DIAGONAL, WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
 from invmass.geometry.families import Array
 from invmass.geometry.transforms import Transforms
 
@@ -27,11 +27,9 @@ class BlackJAXNUTS(Backend):
     requires = ("blackjax",)
     extra = "blackjax"
     estimators: ClassVar[Mapping[str, Estimator]] = {
-        "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN),
-        "fisher_diag": Estimator(
-            Rule.FISHER_DIVERGENCE, dense=False, regularisation=Regularisation.NONE
-        ),
-        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN),
+        "diagonal": WELFORD_DIAGONAL,
+        "fisher_diag": FISHER_DIAGONAL,
+        "dense": WELFORD_DENSE,
     }
 
     def transforms(self, case: Case) -> Transforms:

@@ -13,7 +13,7 @@ from invmass.backends.hmc.metric import make_metric
 from invmass.backends.hmc.sampler import draw, warm_up
 from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.cases.case import Case
-from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
 from invmass.geometry.families import Array
 from invmass.geometry.transforms import Transforms
 
@@ -25,8 +25,8 @@ class HandRolledHMC(Backend):
     name = "hmc"
     requires = ("jax",)
     estimators: ClassVar[Mapping[str, Estimator]] = {
-        "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN),
-        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN),
+        "diagonal": WELFORD_DIAGONAL,
+        "dense": WELFORD_DENSE,
     }
 
     def transforms(self, case: Case) -> Transforms:

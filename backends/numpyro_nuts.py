@@ -12,7 +12,7 @@ from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
 from invmass.geometry.families import Array, Family
 from invmass.geometry.posterior import Site
 from invmass.geometry.transforms import LibraryTransform, Transforms
@@ -26,8 +26,8 @@ class NumPyroNUTS(Backend):
     requires = ("numpyro",)
     extra = "numpyro"
     estimators: ClassVar[Mapping[str, Estimator]] = {
-        "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN),
-        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN),
+        "diagonal": WELFORD_DIAGONAL,
+        "dense": WELFORD_DENSE,
     }
 
     def transforms(self, case: Case) -> Transforms:

@@ -19,7 +19,7 @@ from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.estimators import RUNNING_COVARIANCE, RUNNING_VARIANCE, Estimator
 from invmass.geometry.families import Array, Family
 from invmass.geometry.posterior import Site
 from invmass.geometry.transforms import LibraryTransform, Transforms
@@ -35,8 +35,8 @@ class TFPNUTS(Backend):
     requires = ("tfp-nightly",)
     extra = "tfp"
     estimators: ClassVar[Mapping[str, Estimator]] = {
-        "diagonal": Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.NONE),
-        "dense": Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.NONE),
+        "diagonal": RUNNING_VARIANCE,
+        "dense": RUNNING_COVARIANCE,
     }
 
     def transforms(self, case: Case) -> Transforms:

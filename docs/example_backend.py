@@ -5,14 +5,14 @@ import jax
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Tuned
-from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.estimators import WELFORD_DIAGONAL
 
 STEPS = 8  # leapfrog steps of each transition
 
 
 class StaticHMC(Backend):
     name, requires = "static-hmc", ("blackjax",)
-    estimators = {"diagonal": Estimator(Rule.VARIANCE, False, Regularisation.STAN)}  # noqa: RUF012
+    estimators = {"diagonal": WELFORD_DIAGONAL}  # noqa: RUF012
 
     def transforms(self, case):
         return case.posterior.default_transforms

@@ -12,7 +12,7 @@ class Rule(enum.Enum):
     """Which moments of the warm-up draws become the inverse mass matrix."""
 
     VARIANCE = "the covariance of the draws (Welford's algorithm, or a running variance)"
-    FISHER_DIVERGENCE = "sqrt(Var z / Var ∇ log π) (Seyboldt et al. 2026, nutpie)"
+    FISHER_DIVERGENCE = "sqrt(Var z / Var ∇ log π)"
 
 
 class Regularisation(enum.Enum):
@@ -67,3 +67,10 @@ class Estimator:
             return metric
         floor = np.eye(len(metric)) if self.dense else np.ones(len(metric))
         return draws / (draws + 5) * metric + 1e-3 * 5 / (draws + 5) * floor
+
+
+WELFORD_DIAGONAL = Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN)
+WELFORD_DENSE = Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN)
+RUNNING_VARIANCE = Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.NONE)
+RUNNING_COVARIANCE = Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.NONE)
+FISHER_DIAGONAL = Estimator(Rule.FISHER_DIVERGENCE, dense=False, regularisation=Regularisation.NONE)
