@@ -171,6 +171,7 @@ def _composed_program(case: Case) -> Any:
             covariance = _where(collects, covariance.update(z), covariance)
 
             estimate = covariance.covariance(ddof=1)
+            estimate = estimate if initial.ndim == 2 else jnp.diagonal(estimate)
             restarted = replace(
                 bootstrap(z, estimate, jnp.exp(results.log_averaging_step[0])),
                 target_log_prob=nuts.target_log_prob,

@@ -27,6 +27,7 @@ class Tally:
 
     statuses: dict[str, Counter[str]] = field(default_factory=dict)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    specs: dict[str, str] = field(default_factory=dict)
     false_alarm: float = 0.0
     verdicts: int = 0
     library_seconds: float = 0.0
@@ -36,6 +37,7 @@ class Tally:
     def add(self, check: dict[str, Any], seconds: float) -> None:
         """Count one check."""
         backend, status = check["backend"], check["status"]
+        self.specs[backend] = check["spec"]
         self.statuses.setdefault(backend, Counter())[status] += 1
         if check.get("reason"):
             self.reasons.setdefault(backend, Counter())[check["reason"]] += 1
@@ -195,6 +197,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     status, reason = _status(report, record)
     check = {
         "backend": cell.backend,
+        "spec": cell.spec,
         "status": status,
         "reason": reason,
         "alpha": record.get("alpha"),
@@ -259,7 +262,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     asked_for = option(session.config, "backend") or []
     tally.nothing_executed = [
-        name for name in tally.statuses if name in asked_for and not tally.executed(name)
+        name
+        for name in tally.statuses
+        if tally.specs[name] in asked_for and not tally.executed(name)
     ]
     if not any(tally.executed(name) for name in tally.statuses):
         tally.nothing_executed = list(tally.statuses)
