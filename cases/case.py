@@ -82,8 +82,9 @@ class Case:
         return self.quadrature.moments(self._free_points)
 
     def truth_in(self, transforms: Transforms) -> "Truth":
-        """The answers in the unconstrained space that `transforms` define."""
-        return Truth(self, transforms)
+        """The answers in the unconstrained space that `transforms` define, computed once."""
+        cache = self.__dict__.setdefault("_truths", {})
+        return cache.setdefault(tuple(transforms.items()), Truth(self, transforms))
 
     def free_to_unconstrained(self, points: np.ndarray, transforms: Transforms) -> np.ndarray:
         """Rows of free constrained coordinates as rows of z, shape (N, d), in float64."""
@@ -143,6 +144,15 @@ class Truth:
             as_if_z = posterior.unflatten(jnp.asarray(posterior.free(_float64(self.case.truth))))
             x = posterior.to_constrained(as_if_z, self.transforms)
         return self._inverse_fisher(x, "z")
+
+    def starts(self, seed: int, count: int) -> np.ndarray:
+        """Exact independent draws of z, shape (count, d); the first do not depend on `count`."""
+        blocks = -(-count // _START_BLOCK)
+        cache = self.__dict__.setdefault("_starts", {})
+        if (seed, blocks) not in cache:
+            free = self.case.starts(seed, blocks * _START_BLOCK)
+            cache[seed, blocks] = self.case.free_to_unconstrained(free, self.transforms)
+        return cache[seed, blocks][:count]
 
     @cached_property
     def moments(self) -> Moments:

@@ -42,14 +42,21 @@ class Estimator:
         """Whether the target depends on the covariance of the scores."""
         return self.rule is Rule.FISHER_DIVERGENCE
 
-    def target(self, covariance: np.ndarray, score_covariance: np.ndarray) -> np.ndarray:
+    def target(
+        self, covariance: np.ndarray, score_covariance: np.ndarray | None = None
+    ) -> np.ndarray:
         """What the rule converges to.
 
         Args:
             covariance: Cov(z), shape (d, d).
-            score_covariance: Cov(∇ log π(z)), shape (d, d).
+            score_covariance: Cov(∇ log π(z)), shape (d, d), if the rule needs it.
+
+        Raises:
+            UsageError: the rule needs the covariance of the scores.
         """
         if self.rule is Rule.FISHER_DIVERGENCE:
+            if score_covariance is None:
+                raise UsageError("the Fisher-divergence rule needs the covariance of the scores")
             return np.sqrt(np.diag(covariance) / np.diag(score_covariance))
         return self.shaped(covariance)
 

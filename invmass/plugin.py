@@ -138,15 +138,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect checks about cases that were not chosen, and timings unless `--benchmark-only`."""
-    timing = config.getoption("--benchmark-only", default=False)
+    """Deselect checks about cases that were not chosen; and either the timings or the claims."""
+    wanted_marker = TIMING if config.getoption("--benchmark-only", default=False) else CLAIM
 
     def wanted(item: pytest.Item) -> bool:
         if not (item.get_closest_marker(CLAIM) or item.get_closest_marker(TIMING)):
             return True
         # pytest keeps one item for an empty list of parameters
         chosen = isinstance(item.callspec.params["experiment"], tuple)  # type: ignore[attr-defined]
-        return chosen and (timing or not item.get_closest_marker(TIMING))
+        return chosen and item.get_closest_marker(wanted_marker) is not None
 
     unwanted = [item for item in items if not wanted(item)]
     if unwanted:

@@ -4,7 +4,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TypeVar
 
 import jax
@@ -90,22 +90,16 @@ class Experiment:
         """The rule that tunes this metric."""
         return self.backend.estimators[self.metric]
 
-    @cached_property
+    @property
     def truth(self) -> Truth:
         """The answers, in the space of the backend's own bijector."""
-        with float64():
-            return self.case.truth_in(self.backend.transforms(self.case))
+        return _truth(self.case, self.backend)
 
     @cached_property
     def target(self) -> np.ndarray:
         """What the estimator converges to, (d,) or (d, d)."""
         truth = self.truth
-        fisher_divergence = self.estimator.needs_scores
-        scores = (
-            truth.score_covariance
-            if fisher_divergence
-            else np.full_like(truth.moments.covariance, np.nan)
-        )
+        scores = truth.score_covariance if self.estimator.needs_scores else None
         return self.estimator.target(truth.moments.covariance, scores)
 
     def regularised(self, metric: np.ndarray) -> np.ndarray:
@@ -114,12 +108,8 @@ class Experiment:
 
     def starts(self, count: int) -> np.ndarray:
         """Exact draws in the backend's unconstrained space, shape (count, d), ambient dtype."""
-        block = -(-count // 1024) * 1024
-        cache = self.__dict__.setdefault("_starts", {})
-        if block not in cache:
-            free = self.case.starts(self.settings.seed, block)
-            cache[block] = self.case.free_to_unconstrained(free, self.truth.transforms)
-        return cache[block][:count].astype(jax.dtypes.canonicalize_dtype(float))
+        starts = self.truth.starts(self.settings.seed, count)
+        return starts.astype(jax.dtypes.canonicalize_dtype(float))
 
     def tuned(self, count: int) -> Tuned:
         """Warm-up of the first `count` replicates."""
@@ -172,6 +162,13 @@ class Experiment:
             ) from error
         finally:
             self.library_seconds += time.perf_counter() - begin
+
+
+@cache
+def _truth(case: Case, backend: Backend) -> Truth:
+    """One truth for all the metrics of a backend."""
+    with float64():
+        return case.truth_in(backend.transforms(case))
 
 
 def _first(batches: list[T], count: int) -> T:

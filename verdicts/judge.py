@@ -80,7 +80,7 @@ def density(experiment: Experiment) -> Verdict:
     formula makes a difference.
     """
     case, truth = experiment.case, experiment.truth
-    points = case.free_to_unconstrained(case.starts(experiment.settings.seed, 64), truth.transforms)
+    points = truth.starts(experiment.settings.seed, 64)
 
     def evaluate(log_density: Callable[[Array], Array]) -> np.ndarray:
         return np.asarray(jax.jit(jax.vmap(log_density))(jnp.asarray(points)))
