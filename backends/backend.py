@@ -6,7 +6,6 @@ layout is the backend's business.
 """
 
 import abc
-import enum
 import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -21,22 +20,6 @@ from invmass.geometry.errors import BackendFaultError, BackendUnavailableError, 
 from invmass.geometry.estimators import Estimator
 from invmass.geometry.families import Array
 from invmass.geometry.transforms import Transforms
-
-
-class Lack(enum.Enum):
-    """Why a backend cannot do something."""
-
-    NOT_IMPLEMENTED = "not implemented here"
-    NOT_YET = "not yet in the library"
-    NEVER = "never: it does not apply"
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Something that a backend lacks, with the reason that the summary shows."""
-
-    lack: Lack
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -153,14 +136,12 @@ class Backend(abc.ABC):
         requires: distributions that must be installed, the first of them the library itself.
         extra: the extra of `invmass` that installs them, if there is one.
         estimators: for each metric that it can tune, the rule by which it does so.
-        missing: what it cannot do, by name, each with a reason.
     """
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     estimators: ClassVar[Mapping[str, Estimator]]
-    missing: ClassVar[Mapping[str, Missing]] = {}
 
     @abc.abstractmethod
     def transforms(self, case: Case) -> Transforms:
