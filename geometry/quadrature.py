@@ -3,7 +3,7 @@
 The trapezoidal rule on a grid whitened by the curvature at the mode converges faster than any
 power of the step for a smooth density (Trefethen & Weideman, SIAM Review 56, 2014): with a step
 of one standard deviation a Gaussian is integrated to 3e-9. What limits it is where the grid ends:
-on the catalogue, variances are right to 3e-5 or better.
+on the bounded case of the notebook, variances are right to 3e-5.
 """
 
 from collections.abc import Callable

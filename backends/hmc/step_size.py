@@ -2,7 +2,7 @@
 
 Stan's constants (γ = 0.05, a pull towards ten times the last step size) let the step size follow
 single acceptances, so that draws are not exactly stationary while it is tuned: here they would
-pull the tuned variances down by 7 to 9%. A larger γ and no pull leave 1 to 4%.
+pull the tuned variances down by 7 to 9%. A larger γ and no pull leave 5% at most.
 """
 
 from typing import NamedTuple
