@@ -29,9 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if node.get_closest_marker("invmass_once"):
         last = {(cell.case, cell.backend): cell for cell in cells}
         cells = list(last.values())
-    parameters = [
-        pytest.param(cell, id=str(cell), marks=pytest.mark.xdist_group(str(cell))) for cell in cells
-    ]
+    parameters = [pytest.param(cell, id=str(cell)) for cell in cells]
     metafunc.parametrize("experiment", parameters, indirect=True, scope="session")
 
 

@@ -21,7 +21,6 @@ from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases, select_cases
 from invmass.geometry.errors import InvmassError, UsageError
 from invmass.geometry.precision import float64
-from invmass.reports.page import write_report
 from invmass.reports.rows import RowsError, RowWriter, load_rows
 from invmass.verdicts import judge
 from invmass.verdicts.equivalence import Status, Verdict
@@ -207,6 +206,8 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
 @click.option("--output", type=click.Path(path_type=Path), default=Path("invmass-report"))
 def report(results: Path, output: Path, as_json: bool) -> None:
     """Turn the rows of a results folder into a page, a summary, JUnit XML, CSV and parquet."""
+    from invmass.reports.page import write_report  # its libraries are slow to import
+
     paths = write_report(load_rows(results), output)
     if as_json:
         click.echo(json.dumps([str(path) for path in paths], indent=2))
@@ -254,7 +255,7 @@ def _plugin_arguments(options: dict[str, Any]) -> list[str]:
 
 def _run_pytest(arguments: list[str], results: Path, as_json: bool) -> None:
     """One pytest session over the suite's own checks, and its exit status as ours."""
-    before = _row_ids(results)
+    before = _row_ids(results) if as_json else set()
     witness = _Witness()
     # settings of the project that we are called from are not meant for our checks
     session = ["--pyargs", "invmass.cases", "-o", "addopts=", *arguments]

@@ -62,9 +62,9 @@ def test_bad_input_is_one_message_and_status_2(
     ("backend", "name", "told"),
     [
         ("Raises", "raises", "the backend raised RuntimeError: the library gave up"),
-        ("NotFinite", "not-finite", "inverse_mass_matrix is not finite in 1 of 128 replicates"),
-        ("WrongShape", "wrong-shape", "inverse_mass_matrix has shape (128, 0), expected (128, 1)"),
-        ("NotPositive", "not-positive", "inverse_mass_matrix is not positive definite in 128 of"),
+        ("NotFinite", "not-finite", "inverse_mass_matrix is not finite in 1 of 64 replicates"),
+        ("WrongShape", "wrong-shape", "inverse_mass_matrix has shape (64, 0), expected (64, 1)"),
+        ("NotPositive", "not-positive", "inverse_mass_matrix is not positive definite in 64 of"),
     ],
 )
 def test_broken_backend_costs_its_own_checks_only(

@@ -16,7 +16,7 @@ from invmass.geometry.errors import BackendFaultError, InvmassError, UsageError
 from invmass.geometry.estimators import Estimator
 from invmass.geometry.precision import float64
 
-BATCH = 128  # replicates in one call; always the same number, so that it is compiled once
+BATCH = 64  # replicates in one call; always the same number, so that it is compiled once
 NUM_SAMPLES = 500  # draws of each replicate after warm-up
 
 T = TypeVar("T")

@@ -1,5 +1,6 @@
 """The machine and the libraries under a run: how JAX is set up, and what a row says of it."""
 
+import gc
 import importlib.metadata
 import os
 import platform
@@ -27,6 +28,7 @@ def configure_jax(device: str | None, x64: bool) -> str | None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_enable_x64", x64)
+    gc.set_threshold(100_000, 50, 100)  # a traced program is millions of objects, few of them waste
     if device is None:
         return None
     try:
