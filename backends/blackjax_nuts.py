@@ -13,6 +13,7 @@ from invmass.backends.hmc.schedule import last_window, stan_schedule
 from invmass.cases.case import Case
 from invmass.geometry.estimators import FISHER_DIAGONAL, WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
 from invmass.geometry.families import Array
+from invmass.geometry.posterior import Posterior
 from invmass.geometry.transforms import Transforms
 
 _RECIPES = {"diagonal": "welford_diag", "dense": "welford_dense", "fisher_diag": "fisher_diag"}
@@ -48,8 +49,10 @@ class BlackJAXNUTS(Backend):
         supplied: np.ndarray | None = None,
     ) -> Tuned:
         initial = None if supplied is None else jnp.asarray(supplied)
-        program = _warm_up_program(case, _RECIPES[metric], num_warmup)
-        state, parameters, info = program(keys, jnp.asarray(starts), initial)
+        program = _warm_up_program(_RECIPES[metric], num_warmup)
+        state, parameters, info = program(
+            case.posterior.on_device(), keys, jnp.asarray(starts), initial
+        )
         return Tuned(
             inverse_mass_matrix=np.asarray(parameters["inverse_mass_matrix"]),
             step_size=np.asarray(parameters["step_size"]),
@@ -61,8 +64,12 @@ class BlackJAXNUTS(Backend):
         )
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-        positions, info = _sample_program(case, num_samples)(
-            keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size
+        positions, info = _sample_program(num_samples)(
+            case.posterior.on_device(),
+            keys,
+            tuned.position,
+            tuned.inverse_mass_matrix,
+            tuned.step_size,
         )
         return Draws(
             position=np.asarray(positions),
@@ -78,14 +85,14 @@ def _all_fast(num_steps: int) -> Array:
 
 
 @cache
-def _warm_up_program(case: Case, recipe: str, num_warmup: int) -> Any:
+def _warm_up_program(recipe: str, num_warmup: int) -> Any:
     import blackjax
     from blackjax.adaptation.base import get_filter_adapt_info_fn
 
-    def run(key: Array, start: Array, supplied: Array | None) -> Any:
+    def run(posterior: Posterior, key: Array, start: Array, supplied: Array | None) -> Any:
         warm_up = blackjax.staged_adaptation(
             blackjax.nuts,
-            case.posterior.log_density,
+            posterior.log_density,
             metric=recipe,
             initial_inverse_mass_matrix=supplied,
             schedule_fn=None if supplied is None else _all_fast,
@@ -94,18 +101,18 @@ def _warm_up_program(case: Case, recipe: str, num_warmup: int) -> Any:
         (state, parameters), info = warm_up.run(key, start, num_warmup)
         return state, parameters, info.info
 
-    return jax.jit(jax.vmap(run, in_axes=(0, 0, None)))
+    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, None)))
 
 
 @cache
-def _sample_program(case: Case, num_samples: int) -> Any:
+def _sample_program(num_samples: int) -> Any:
     import blackjax
 
     def keep(info: Any) -> dict[str, Array]:
         return {name: getattr(info, name) for name in _STATISTICS}
 
-    def run(key: Array, start: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
-        nuts = blackjax.nuts(case.posterior.log_density, step_size, inverse_mass_matrix)
+    def run(posterior: Posterior, key: Array, start: Array, metric: Array, step_size: Array) -> Any:
+        nuts = blackjax.nuts(posterior.log_density, step_size, metric)
 
         def step(state: Any, key: Array) -> Any:
             state, info = nuts.step(key, state)
@@ -113,4 +120,4 @@ def _sample_program(case: Case, num_samples: int) -> Any:
 
         return jax.lax.scan(step, nuts.init(start), jax.random.split(key, num_samples))[1]
 
-    return jax.jit(jax.vmap(run))
+    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0)))

@@ -15,6 +15,7 @@ from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.cases.case import Case
 from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
 from invmass.geometry.families import Array
+from invmass.geometry.posterior import Posterior
 from invmass.geometry.transforms import Transforms
 
 
@@ -51,8 +52,12 @@ class HandRolledHMC(Backend):
         else:
             initial, never = supplied, np.zeros(num_warmup, dtype=bool)
             schedule = Schedule(never, never)
-        end = _warm_up_program(case)(
-            keys, jnp.asarray(starts), jnp.asarray(initial), jax.tree.map(jnp.asarray, schedule)
+        end = _warm_up_program()(
+            case.posterior.on_device(),
+            keys,
+            jnp.asarray(starts),
+            jnp.asarray(initial),
+            jax.tree.map(jnp.asarray, schedule),
         )
         return Tuned(
             inverse_mass_matrix=np.asarray(end.metric.inverse_mass_matrix),
@@ -65,8 +70,12 @@ class HandRolledHMC(Backend):
         )
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-        positions, info = _sample_program(case, num_samples)(
-            keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size
+        positions, info = _sample_program(num_samples)(
+            case.posterior.on_device(),
+            keys,
+            tuned.position,
+            tuned.inverse_mass_matrix,
+            tuned.step_size,
         )
         return Draws(
             position=np.asarray(positions),
@@ -77,21 +86,20 @@ class HandRolledHMC(Backend):
 
 
 @cache
-def _warm_up_program(case: Case) -> Any:
-    value_and_gradient = jax.value_and_grad(case.posterior.log_density)
-
-    def one(key: Array, start: Array, initial: Array, schedule: Schedule) -> Any:
+def _warm_up_program() -> Any:
+    def one(
+        posterior: Posterior, key: Array, start: Array, initial: Array, schedule: Schedule
+    ) -> Any:
+        value_and_gradient = jax.value_and_grad(posterior.log_density)
         return warm_up(value_and_gradient, key, start, make_metric(initial), schedule)
 
-    return jax.jit(jax.vmap(one, in_axes=(0, 0, None, None)))
+    return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, None, None)))
 
 
 @cache
-def _sample_program(case: Case, num_samples: int) -> Any:
-    value_and_gradient = jax.value_and_grad(case.posterior.log_density)
+def _sample_program(num_samples: int) -> Any:
+    def one(posterior: Posterior, key: Array, start: Array, metric: Array, step_size: Array) -> Any:
+        value_and_gradient = jax.value_and_grad(posterior.log_density)
+        return draw(value_and_gradient, key, start, make_metric(metric), step_size, num_samples)
 
-    def one(key: Array, start: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
-        metric = make_metric(inverse_mass_matrix)
-        return draw(value_and_gradient, key, start, metric, step_size, num_samples)
-
-    return jax.jit(jax.vmap(one))
+    return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, 0)))

@@ -14,7 +14,7 @@ from invmass.geometry import families
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
 from invmass.geometry.families import Array, Family
-from invmass.geometry.posterior import Site
+from invmass.geometry.posterior import Posterior, Site
 from invmass.geometry.transforms import LibraryTransform, Transforms
 
 
@@ -42,8 +42,8 @@ class NumPyroNUTS(Backend):
     def log_density(self, case: Case) -> Callable[[Array], Array]:
         from numpyro.infer.util import potential_energy
 
-        model, posterior = _model(case), case.posterior
-        return lambda z: -potential_energy(model, (), {}, posterior.unflatten(z))
+        posterior = case.posterior
+        return lambda z: -potential_energy(_model, (posterior,), {}, posterior.unflatten(z))
 
     def warm_up(
         self,
@@ -58,9 +58,11 @@ class NumPyroNUTS(Backend):
 
         dense, adapt = self.estimators[metric].dense, supplied is None
         initial = None if supplied is None else jnp.asarray(supplied)
-        program = _warm_up_program(case, dense, adapt, num_warmup)
-        state, fields = jax.tree.map(np.asarray, program(keys, jnp.asarray(starts), initial))
-        order = _to_declared(case)
+        program = _warm_up_program(dense, adapt, num_warmup)
+        state, fields = jax.tree.map(
+            np.asarray, program(case.posterior.on_device(), keys, jnp.asarray(starts), initial)
+        )
+        order = _to_declared(case.posterior)
         slow_windows = build_adaptation_schedule(num_warmup)[1:-1]
         window = slow_windows[-1].end - slow_windows[-1].start + 1 if slow_windows else 0
         return Tuned(
@@ -75,8 +77,9 @@ class NumPyroNUTS(Backend):
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
         dense = tuned.inverse_mass_matrix.ndim == 3
-        to_sorted = np.argsort(_to_declared(case))
-        position, fields = _sample_program(case, dense, num_samples)(
+        to_sorted = np.argsort(_to_declared(case.posterior))
+        position, fields = _sample_program(dense, num_samples)(
+            case.posterior.on_device(),
             keys,
             jnp.asarray(tuned.position),
             jnp.asarray(_reordered(tuned.inverse_mass_matrix, to_sorted)),
@@ -94,17 +97,16 @@ _FIELDS = ("num_steps", "accept_prob", "diverging")
 
 
 @cache
-def _warm_up_program(case: Case, dense: bool, adapt: bool, num_warmup: int) -> Any:
+def _warm_up_program(dense: bool, adapt: bool, num_warmup: int) -> Any:
     from numpyro.infer import MCMC, NUTS
 
-    sites = tuple(sorted(case.sites))
-    to_sorted = np.argsort(_to_declared(case))
-
-    def run(keys: Array, starts: Array, supplied: Array | None) -> Any:
+    def run(posterior: Posterior, keys: Array, starts: Array, supplied: Array | None) -> Any:
+        sites = tuple(sorted(posterior.sites))
+        to_sorted = np.argsort(_to_declared(posterior))
         if supplied is not None:
             supplied = {sites: _reordered(supplied[None], to_sorted)[0]}
         kernel = NUTS(
-            _model(case),
+            _model,
             dense_mass=dense,
             adapt_mass_matrix=adapt,
             inverse_mass_matrix=supplied,
@@ -119,7 +121,8 @@ def _warm_up_program(case: Case, dense: bool, adapt: bool, num_warmup: int) -> A
         )
         mcmc.warmup(
             keys,
-            init_params=jax.vmap(case.posterior.unflatten)(starts),
+            posterior,
+            init_params=jax.vmap(posterior.unflatten)(starts),
             extra_fields=_FIELDS,
             collect_warmup=True,
         )
@@ -138,17 +141,16 @@ def _warm_up_program(case: Case, dense: bool, adapt: bool, num_warmup: int) -> A
 
 
 @cache
-def _sample_program(case: Case, dense: bool, num_samples: int) -> Any:
+def _sample_program(dense: bool, num_samples: int) -> Any:
     from numpyro.infer import MCMC, NUTS
 
-    sites = tuple(sorted(case.sites))
-
-    def one(key: Array, start: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
+    def one(posterior: Posterior, key: Array, start: Array, metric: Array, step_size: Array) -> Any:
+        sites = tuple(sorted(posterior.sites))
         kernel = NUTS(
-            _model(case),
+            _model,
             dense_mass=dense,
             step_size=step_size,
-            inverse_mass_matrix={sites: inverse_mass_matrix},
+            inverse_mass_matrix={sites: metric},
             adapt_step_size=False,
             adapt_mass_matrix=False,
         )
@@ -156,26 +158,24 @@ def _sample_program(case: Case, dense: bool, num_samples: int) -> Any:
         unconstrained = tuple(f"z.{name}" for name in sites)
         mcmc.run(
             key,
-            init_params=case.posterior.unflatten(start),
+            posterior,
+            init_params=posterior.unflatten(start),
             extra_fields=(*_FIELDS, *unconstrained),
         )
         fields = mcmc.get_extra_fields()
         z = {name: fields.pop(f"z.{name}") for name in sites}
-        return jax.vmap(case.posterior.flatten)(z), fields
+        return jax.vmap(posterior.flatten)(z), fields
 
-    return jax.jit(jax.vmap(one))
+    return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, 0)))
 
 
-def _model(case: Case) -> Callable[[], None]:
-    """The case as a NumPyro model."""
+def _model(posterior: Posterior) -> None:
+    """Any posterior as a NumPyro model."""
     import numpyro
 
-    def model() -> None:
-        x = {name: numpyro.sample(name, _prior(site)) for name, site in case.sites.items()}
-        for name, observation in case.observations.items():
-            numpyro.sample(name, _lower(observation.distribution(x)), obs=observation.values)
-
-    return model
+    x = {name: numpyro.sample(name, _prior(site)) for name, site in posterior.sites.items()}
+    for name, observation in posterior.observations.items():
+        numpyro.sample(name, _lower(observation.distribution(x)), obs=observation.values)
 
 
 def _prior(site: Site) -> Any:
@@ -193,7 +193,7 @@ def _lower(family: Family) -> Any:
         case families.MultivariateNormal(loc, covariance):
             return dist.MultivariateNormal(loc, covariance_matrix=covariance)
         case families.Multinomial(total, probabilities):
-            return dist.Multinomial(int(total), probs=probabilities)
+            return dist.Multinomial(total, probs=probabilities)
         case families.Uniform(low, high):
             return dist.Uniform(low, high)
         case families.HalfNormal(scale):
@@ -203,10 +203,10 @@ def _lower(family: Family) -> Any:
     raise UsageError(f"numpyro: no distribution is known for the family {type(family).__name__}")
 
 
-def _to_declared(case: Case) -> np.ndarray:
+def _to_declared(posterior: Posterior) -> np.ndarray:
     """Indices that bring NumPyro's coordinates (sorted by site) into declared order."""
-    slices = case.posterior.slices
-    in_sorted = np.concatenate([np.r_[slices[name]] for name in sorted(case.sites)])
+    slices = posterior.slices
+    in_sorted = np.concatenate([np.r_[slices[name]] for name in sorted(slices)])
     return np.argsort(in_sorted)
 
 

@@ -21,7 +21,7 @@ from invmass.geometry import families
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import RUNNING_COVARIANCE, RUNNING_VARIANCE, Estimator
 from invmass.geometry.families import Array, Family
-from invmass.geometry.posterior import Site
+from invmass.geometry.posterior import Posterior, Site
 from invmass.geometry.transforms import LibraryTransform, Transforms
 
 _TARGET_ACCEPTANCE = 0.85  # that of windowed_adaptive_nuts
@@ -47,18 +47,7 @@ class TFPNUTS(Backend):
         return {name: transform(site) for name, site in case.sites.items()}
 
     def log_density(self, case: Case) -> Callable[[Array], Array]:
-        pinned = _joint(case).experimental_pin(**_data(case))
-        bijector = pinned.experimental_default_event_space_bijector()
-        structure = type(pinned.event_shape)
-
-        def log_density(z: Array) -> Array:
-            parts = structure(**case.posterior.unflatten(z))
-            x = bijector.forward(parts)
-            event_ndims = structure(**{k: jnp.ndim(v) for k, v in parts._asdict().items()})
-            log_det = bijector.forward_log_det_jacobian(parts, event_ndims)
-            return pinned.unnormalized_log_prob(x) + log_det
-
-        return log_density
+        return _log_density(case.posterior)
 
     def warm_up(
         self,
@@ -71,7 +60,9 @@ class TFPNUTS(Backend):
     ) -> Tuned:
         dense = self.estimators[metric].dense
         if supplied is None and not dense:
-            tuned = _windowed_program(case, num_warmup)(keys, jnp.asarray(starts))
+            tuned = _windowed_program(num_warmup)(
+                case.posterior.on_device(), keys, jnp.asarray(starts)
+            )
             return Tuned(**jax.tree.map(np.asarray, tuned), window=8 * (num_warmup // 20))
         schedule = stan_schedule(num_warmup)
         if supplied is None:
@@ -79,14 +70,40 @@ class TFPNUTS(Backend):
         else:
             never = np.zeros(num_warmup, dtype=bool)
             schedule = Schedule(never, never)
-        program = _composed_program(case)
-        tuned = program(keys, jnp.asarray(starts), jnp.asarray(supplied), _on_device(schedule))
+        tuned = _composed_program()(
+            case.posterior.on_device(),
+            keys,
+            jnp.asarray(starts),
+            jnp.asarray(supplied),
+            _on_device(schedule),
+        )
         return Tuned(**jax.tree.map(np.asarray, tuned), window=last_window(schedule))
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-        program = _sample_program(case, num_samples)
-        draws = program(keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size)
+        program = _sample_program(num_samples)
+        draws = program(
+            case.posterior.on_device(),
+            keys,
+            tuned.position,
+            tuned.inverse_mass_matrix,
+            tuned.step_size,
+        )
         return Draws(**jax.tree.map(np.asarray, draws))
+
+
+def _log_density(posterior: Posterior) -> Callable[[Array], Array]:
+    """The density that `windowed_adaptive_nuts` makes of a joint distribution, of a vector z."""
+    pinned = _joint(posterior).experimental_pin(**_data(posterior))
+    bijector = pinned.experimental_default_event_space_bijector()
+    structure = type(pinned.event_shape)
+
+    def log_density(z: Array) -> Array:
+        parts = structure(**posterior.unflatten(z))
+        event_ndims = structure(**{k: jnp.ndim(v) for k, v in parts._asdict().items()})
+        log_det = bijector.forward_log_det_jacobian(parts, event_ndims)
+        return pinned.unnormalized_log_prob(bijector.forward(parts)) + log_det
+
+    return log_density
 
 
 def _on_device(schedule: Schedule) -> Schedule:
@@ -94,13 +111,11 @@ def _on_device(schedule: Schedule) -> Schedule:
 
 
 @cache
-def _windowed_program(case: Case, num_warmup: int) -> Any:
+def _windowed_program(num_warmup: int) -> Any:
     import tensorflow_probability.substrates.jax as tfp
 
-    posterior = case.posterior
-
-    def run(key: Array, start: Array) -> dict[str, Array]:
-        joint, data = _joint(case), _data(case)
+    def run(posterior: Posterior, key: Array, start: Array) -> dict[str, Array]:
+        joint, data = _joint(posterior), _data(posterior)
         pinned = joint.experimental_pin(**data)
         bijector = pinned.experimental_default_event_space_bijector()
         structure = type(pinned.event_shape)
@@ -126,16 +141,18 @@ def _windowed_program(case: Case, num_warmup: int) -> Any:
             "divergences": jnp.sum(statistics["diverging"]),
         }
 
-    return jax.jit(jax.vmap(run))
+    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0)))
 
 
 @cache
-def _composed_program(case: Case) -> Any:
+def _composed_program() -> Any:
     import tensorflow_probability.substrates.jax as tfp
 
-    log_density = TFPNUTS().log_density(case)
+    def run(
+        posterior: Posterior, key: Array, start: Array, initial: Array, schedule: Schedule
+    ) -> dict[str, Array]:
+        log_density = _log_density(posterior)
 
-    def run(key: Array, start: Array, initial: Array, schedule: Schedule) -> dict[str, Array]:
         def kernel(inverse_mass_matrix: Array, step_size: Array) -> Any:
             return tfp.mcmc.DualAveragingStepSizeAdaptation(
                 _nuts(log_density, step_size, inverse_mass_matrix),
@@ -193,17 +210,15 @@ def _composed_program(case: Case) -> Any:
             **_totals(statistics),
         }
 
-    return jax.jit(jax.vmap(run, in_axes=(0, 0, None, None)))
+    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, None, None)))
 
 
 @cache
-def _sample_program(case: Case, num_samples: int) -> Any:
-    log_density = TFPNUTS().log_density(case)
-
+def _sample_program(num_samples: int) -> Any:
     def run(
-        key: Array, start: Array, inverse_mass_matrix: Array, step_size: Array
+        posterior: Posterior, key: Array, start: Array, metric: Array, step_size: Array
     ) -> dict[str, Array]:
-        kernel = _nuts(log_density, step_size, inverse_mass_matrix)
+        kernel = _nuts(_log_density(posterior), step_size, metric)
 
         def step(carry: Any, key: Array) -> Any:
             z, results = kernel.one_step(*carry, seed=key)
@@ -213,7 +228,7 @@ def _sample_program(case: Case, num_samples: int) -> Any:
         positions, statistics = jax.lax.scan(step, carry, jax.random.split(key, num_samples))[1]
         return {"position": positions, **_totals(statistics)}
 
-    return jax.jit(jax.vmap(run))
+    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0)))
 
 
 def _nuts(log_density: Callable[[Array], Array], step_size: Array, metric: Array) -> Any:
@@ -255,8 +270,8 @@ def _totals(statistics: dict[str, Array]) -> dict[str, Array]:
     }
 
 
-def _joint(case: Case) -> Any:
-    """The case as a TFP joint distribution, sites in declared order and then the observations."""
+def _joint(posterior: Posterior) -> Any:
+    """The posterior as a TFP joint distribution, sites first, in declared order."""
     import tensorflow_probability.substrates.jax as tfp
 
     tfd = tfp.distributions
@@ -265,17 +280,17 @@ def _joint(case: Case) -> Any:
     @tfd.JointDistributionCoroutineAutoBatched
     def joint() -> Any:
         x = {}
-        for name, site in case.sites.items():
+        for name, site in posterior.sites.items():
             x[name] = yield root(_prior(site, name))
-        for name, observation in case.observations.items():
+        for name, observation in posterior.observations.items():
             distribution = _lower(observation.distribution(x).broadcast(observation.values))
             yield distribution.copy(name=name)
 
     return joint
 
 
-def _data(case: Case) -> dict[str, Array]:
-    return {name: jnp.asarray(o.values, dtype=float) for name, o in case.observations.items()}
+def _data(posterior: Posterior) -> dict[str, Array]:
+    return {name: jnp.asarray(o.values, dtype=float) for name, o in posterior.observations.items()}
 
 
 def _prior(site: Site, name: str | None = None) -> Any:

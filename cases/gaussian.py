@@ -5,8 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from invmass.cases.case import Case
-from invmass.geometry.families import Family, MultivariateNormal, Normal, Uniform
-from invmass.geometry.posterior import Observation, Site
+from invmass.geometry.families import Array, Family, MultivariateNormal, Normal, Uniform
+from invmass.geometry.posterior import Observation, Site, Sites
+
+
+def _observed_mean(x: Sites, covariance: Array) -> MultivariateNormal:
+    return MultivariateNormal(x["x"], covariance)
 
 
 def _correlated(
@@ -16,9 +20,7 @@ def _correlated(
         name,
         summary,
         sites={"x": Site(prior, (2,))},
-        observations={
-            "y": Observation(lambda x: MultivariateNormal(x["x"], covariance), data=centre)
-        },
+        observations={"y": Observation(_observed_mean, data=centre, constants=(covariance,))},
         truth={"x": centre},
     )
 

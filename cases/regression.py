@@ -59,9 +59,7 @@ def _mixed_sites() -> Case:
                 data=design @ np.array([level, gain, bend]) + 200.0 * _residuals(design),
                 constants=(t,),
             ),
-            "counts": Observation(
-                lambda x: Multinomial(1_000.0, x["shares"]), data=1_000.0 * shares
-            ),
+            "counts": Observation(lambda x: Multinomial(1_000, x["shares"]), data=1_000.0 * shares),
         },
         truth={"level": level, "shares": shares, "bend": bend, "gain": gain},
     )

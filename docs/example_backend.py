@@ -1,4 +1,4 @@
-"""A complete backend: BlackJAX's static HMC under its window adaptation."""
+"""A complete backend: BlackJAX's NUTS under its window adaptation."""
 
 import blackjax
 import jax
@@ -7,11 +7,9 @@ import numpy as np
 from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.geometry.estimators import WELFORD_DIAGONAL
 
-STEPS = 8  # leapfrog steps of each transition
 
-
-class StaticHMC(Backend):
-    name, requires = "static-hmc", ("blackjax",)
+class WindowedNUTS(Backend):
+    name, requires = "windowed-nuts", ("blackjax",)
     estimators = {"diagonal": WELFORD_DIAGONAL}  # noqa: RUF012
 
     def transforms(self, case):
@@ -21,9 +19,7 @@ class StaticHMC(Backend):
         return case.posterior.log_density
 
     def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None):
-        adapt = blackjax.window_adaptation(
-            blackjax.hmc, self.log_density(case), num_integration_steps=STEPS
-        )
+        adapt = blackjax.window_adaptation(blackjax.nuts, self.log_density(case))
         run = jax.jit(jax.vmap(lambda key, z: adapt.run(key, z, num_warmup)))
         (state, found), seen = run(keys, starts)
         tuned = found["inverse_mass_matrix"], found["step_size"], state.position
@@ -31,9 +27,9 @@ class StaticHMC(Backend):
 
     def sample(self, case, tuned, keys, num_samples):
         def chain(key, z, matrix, step_size):
-            hmc = blackjax.hmc(self.log_density(case), step_size, matrix, STEPS)
-            keys = jax.random.split(key, num_samples)
-            return jax.lax.scan(lambda state, key: _pair(*hmc.step(key, state)), hmc.init(z), keys)
+            nuts = blackjax.nuts(self.log_density(case), step_size, matrix)
+            step = lambda state, key: _pair(*nuts.step(key, state))  # noqa: E731
+            return jax.lax.scan(step, nuts.init(z), jax.random.split(key, num_samples))
 
         run = jax.jit(jax.vmap(chain))
         _, (state, info) = run(keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size)
@@ -46,5 +42,5 @@ def _pair(state, info):
 
 def _statistics(info):
     """Gradients, acceptance and divergences of each replicate."""
-    gradients = np.full(len(info.is_divergent), STEPS * info.is_divergent.shape[1])
-    return gradients, *map(np.asarray, (info.acceptance_rate.mean(1), info.is_divergent.sum(1)))
+    gradients, rates = info.num_integration_steps.sum(1), info.acceptance_rate.mean(1)
+    return tuple(map(np.asarray, (gradients, rates, info.is_divergent.sum(1))))

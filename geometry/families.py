@@ -7,6 +7,7 @@ lowers it into its own library's distribution. Constants are kept in float64.
 
 import abc
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import jax.numpy as jnp
@@ -143,7 +144,7 @@ class MultivariateNormal(ObservedFamily):
         return d_loc.T @ d_loc + 0.5 * jnp.einsum("abi,baj->ij", relative, relative)
 
 
-@register_dataclass
+@partial(register_dataclass, data_fields=["probabilities"], meta_fields=["total"])
 @dataclass(frozen=True)
 class Multinomial(ObservedFamily):
     """Counts of `total` trials over the parts of a simplex.
@@ -151,7 +152,7 @@ class Multinomial(ObservedFamily):
     Its information is `total · Σₖ ∂ᵢpₖ ∂ⱼpₖ / pₖ` along directions that keep the sum at one.
     """
 
-    total: Array
+    total: int
     probabilities: Array
 
     support = Simplex()
@@ -165,9 +166,7 @@ class Multinomial(ObservedFamily):
         return coefficient + jnp.sum(x * jnp.log(self.probabilities))
 
     def broadcast(self, data: Array) -> "Multinomial":
-        return Multinomial(
-            jnp.asarray(self.total), jnp.broadcast_to(self.probabilities, jnp.shape(data))
-        )
+        return Multinomial(self.total, jnp.broadcast_to(self.probabilities, jnp.shape(data)))
 
     def information(self, jacobian: "Multinomial") -> Array:
         weighted = jacobian.probabilities / self.probabilities[:, None]

@@ -6,10 +6,13 @@ but the last are coordinates; the last is what is left.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import register_dataclass, register_pytree_node_class
 
 from invmass.geometry.errors import UsageError
 from invmass.geometry.families import Array, Family, ObservedFamily, Simplex
@@ -19,6 +22,7 @@ from invmass.geometry.transforms import Transforms, default_transform
 Sites = Mapping[str, Array]
 
 
+@partial(register_dataclass, data_fields=["prior"], meta_fields=["shape"])
 @dataclass(frozen=True)
 class Site:
     """A parameter: its prior, and the shape of independent repetitions of it."""
@@ -44,6 +48,7 @@ class Site:
         return self.value_shape
 
 
+@partial(register_dataclass, data_fields=["data", "constants"], meta_fields=["family"])
 @dataclass(frozen=True)
 class Observation:
     """Data, and its distribution as a function of the sites.
@@ -69,12 +74,33 @@ class Observation:
         return fresh(self.data)
 
 
+@register_pytree_node_class
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Sites in declared order and observations, keyed by name."""
+    """Sites in declared order and observations, keyed by name.
+
+    It is a pytree, whose leaves are the parameters of the priors, the data and the constants: a
+    program that takes it as an argument, `on_device`, is compiled once for all posteriors of the
+    same structure.
+    """
 
     sites: Mapping[str, Site]
     observations: Mapping[str, Observation]
+
+    def tree_flatten(self) -> tuple[Any, Any]:
+        """Leaves and structure for JAX; the declared order is part of the structure."""
+        children = (tuple(self.sites.values()), tuple(self.observations.values()))
+        return children, (tuple(self.sites), tuple(self.observations))
+
+    @classmethod
+    def tree_unflatten(cls, names: Any, children: Any) -> "Posterior":
+        """The inverse of `tree_flatten`."""
+        pairs = (dict(zip(*pair, strict=True)) for pair in zip(names, children, strict=True))
+        return cls(*pairs)
+
+    def on_device(self) -> "Posterior":
+        """A copy whose leaves are JAX arrays in the ambient precision."""
+        return jax.tree.map(partial(jnp.array, dtype=float), self)
 
     def __post_init__(self) -> None:
         for name, site in self.sites.items():

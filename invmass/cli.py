@@ -218,6 +218,7 @@ def report(results: Path, output: Path, as_json: bool) -> None:
 
 def main() -> None:
     """Run the command; errors of our own are one message and status 2."""
+    sys.path.append(str(Path.cwd()))  # where users keep the backends that they bring
     try:
         cli(standalone_mode=False)
     except click.exceptions.Abort:
