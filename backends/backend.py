@@ -6,10 +6,12 @@ layout is the backend's business.
 """
 
 import abc
+import enum
 import importlib.metadata
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import ClassVar
 
 import jax
@@ -128,6 +130,14 @@ class Draws:
             _check_array(getattr(self, name), (replicates,), f"{origin}: {name}")
 
 
+class Lack(enum.StrEnum):
+    """Why a backend does not tune a metric."""
+
+    NOT_IMPLEMENTED = "not implemented"  # ours to do
+    NOT_YET = "not yet"  # the library's to do
+    NEVER = "never"  # it would make no sense there
+
+
 class Backend(abc.ABC):
     """One sampler library. Subclasses are final, and import their library inside their methods.
 
@@ -136,12 +146,14 @@ class Backend(abc.ABC):
         requires: distributions that must be installed, the first of them the library itself.
         extra: the extra of `invmass` that installs them, if there is one.
         estimators: for each metric that it can tune, the rule by which it does so.
+        lacks: for each metric that others tune and it does not, why, and the reason.
     """
 
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     estimators: ClassVar[Mapping[str, Estimator]]
+    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = MappingProxyType({})
 
     @abc.abstractmethod
     def transforms(self, case: Case) -> Transforms:
@@ -193,6 +205,13 @@ class Backend(abc.ABC):
         """
         if reason := self.why_unavailable():
             raise BackendUnavailableError(f"backend {self.name!r}: {reason}")
+
+    def why_lacking(self, metric: str) -> str | None:
+        """The reason why it does not tune `metric`; None if it does, or if none is declared."""
+        if metric not in self.lacks:
+            return None
+        word, reason = self.lacks[metric]
+        return f"{metric}: {word}: {reason}"
 
     def versions(self) -> dict[str, str]:
         """Version of each required distribution that is installed."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.metric import make_metric
 from invmass.backends.hmc.sampler import draw, warm_up
 from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
@@ -28,6 +28,9 @@ class HandRolledHMC(Backend):
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
         "dense": WELFORD_DENSE,
+    }
+    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
+        "fisher_diag": (Lack.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws")
     }
 
     def transforms(self, case: Case) -> Transforms:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
@@ -28,6 +28,9 @@ class NumPyroNUTS(Backend):
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
         "dense": WELFORD_DENSE,
+    }
+    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
+        "fisher_diag": (Lack.NOT_YET, "NumPyro estimates by Welford alone")
     }
 
     def transforms(self, case: Case) -> Transforms:

@@ -50,6 +50,11 @@ def metrics_of(backend: Backend, chosen: Sequence[str]) -> list[str]:
     return [metric for metric in backend.estimators if not chosen or metric in chosen]
 
 
+def lacking(backend: Backend, chosen: Sequence[str]) -> list[str]:
+    """The metrics among those chosen by name that a backend declares that it lacks."""
+    return [metric for metric in backend.lacks if metric in chosen]
+
+
 def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
     """
     Raises:
@@ -58,4 +63,12 @@ def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
     known = dict.fromkeys(metric for backend in backends for metric in backend.estimators)
     for metric in chosen:
         if metric not in known:
-            raise UsageError(f"unknown metric {metric!r}; these backends tune: {', '.join(known)}")
+            reasons = [
+                f"; {backend.name} lacks {reason}"
+                for backend in backends
+                if (reason := backend.why_lacking(metric))
+            ]
+            raise UsageError(
+                f"unknown metric {metric!r}; these backends tune: "
+                f"{', '.join(known)}{''.join(reasons)}"
+            )

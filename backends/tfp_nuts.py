@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.cases.case import Case
 from invmass.geometry import families
@@ -37,6 +37,9 @@ class TFPNUTS(Backend):
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": RUNNING_VARIANCE,
         "dense": RUNNING_COVARIANCE,
+    }
+    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
+        "fisher_diag": (Lack.NOT_YET, "TFP has running variances and covariances alone")
     }
 
     def transforms(self, case: Case) -> Transforms:

@@ -53,7 +53,7 @@ def experiment(request: pytest.FixtureRequest) -> Experiment:
     """The replicates of one combination, shared by all the claims about it."""
     cell: Cell = request.param
     backend = load_backend(cell.spec)
-    if reason := backend.why_unavailable():
+    if reason := backend.why_unavailable() or backend.why_lacking(cell.metric):
         pytest.skip(reason)
     settings = settings_from(partial(option, request.config))
     return Experiment(all_cases()[cell.case], backend, cell.metric, settings)

@@ -120,13 +120,16 @@ def list_(as_json: bool) -> None:
                 "metrics": list(backend.estimators),
                 "available": missing is None,
                 "versions": missing or versions,
+                "lacks": [backend.why_lacking(metric) for metric in backend.lacks],
             }
         )
     if as_json:
         click.echo(json.dumps({"cases": cases, "backends": backends}, indent=2))
         return
     _table("cases", cases)
-    _table("backends", [row | {"metrics": ", ".join(row["metrics"])} for row in backends])
+    for row in backends:
+        row |= {name: "\n".join(row[name]) for name in ("metrics", "lacks")}
+    _table("backends", backends)
 
 
 @cli.command()

@@ -145,6 +145,18 @@ def test_known_failure_must_fail_and_must_exist(tmp_path: Path) -> None:
     assert "entries that match no test" in answer.stderr
 
 
+def test_metric_that_a_backend_lacks_is_skipped_with_its_reason(tmp_path: Path) -> None:
+    pytest.importorskip("blackjax")
+    words = ("--backend", "hmc", "--metric", "fisher_diag")
+    alone = validate(tmp_path, *words)
+    assert alone.returncode == 2
+    assert "hmc lacks fisher_diag: not implemented: our sampler" in alone.stderr
+    answer = validate(tmp_path, *words, "--backend", "blackjax")
+    assert answer.returncode == 0, answer.stdout
+    assert statuses(tmp_path, "hmc") == {"pass", "skipped"}
+    assert "hmc: 2 × fisher_diag: not implemented: our sampler" in answer.stdout
+
+
 def test_example_backend_of_the_readme_is_judged(tmp_path: Path) -> None:
     pytest.importorskip("blackjax")
     example = HERE.parent / "docs" / "example_backend.py"

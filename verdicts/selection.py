@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from invmass.backends.registry import check_metrics, metrics_of, select_backends
+from invmass.backends.registry import check_metrics, lacking, metrics_of, select_backends
 from invmass.cases.catalogue import select_cases
 from invmass.verdicts.experiment import Settings
 
@@ -25,6 +25,8 @@ def select_cells(
 ) -> list[Cell]:
     """All combinations of the names given, or of everything; the largest problems first.
 
+    A metric asked for by name has a cell with the backends that lack it too, to be skipped there.
+
     Raises:
         UsageError: a name that is not known.
     """
@@ -35,7 +37,7 @@ def select_cells(
         Cell(case.name, spec, backend.name, metric)
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
         for spec, backend in zip(specs, chosen, strict=True)
-        for metric in metrics_of(backend, metrics)
+        for metric in [*lacking(backend, metrics), *metrics_of(backend, metrics)]
     ]
 
 
