@@ -13,6 +13,7 @@ from invmass.cases.case import Truth
 from invmass.cases.catalogue import all_cases, select_cases
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import Estimator, Regularisation, Rule
+from invmass.geometry.posterior import Posterior
 from invmass.geometry.precision import float64
 from invmass.geometry.transforms import Exp, LibraryTransform
 
@@ -321,3 +322,20 @@ def test_regularisation_raises_the_smallest_direction_of_the_notebook_by_12_perc
     covariance = truth_of("notebook-uniform").moments.covariance
     stretched = log_eigenvalues(DENSE.regularised(covariance, 500), covariance)
     np.testing.assert_allclose(np.exp(stretched), [0.990, 1.118], atol=5e-4)
+
+
+def test_cases_of_the_same_structure_share_a_program() -> None:
+    """Traced once for the notebook's and the lecture's posterior, and right for each."""
+    traced = []
+
+    @jax.jit
+    def log_density(posterior: Posterior, z: jax.Array) -> jax.Array:
+        traced.append(posterior)
+        return posterior.log_density(z)
+
+    for name in ("notebook-normal", "lecture_gaussian-normal"):
+        posterior = all_cases()[name].posterior
+        z = np.asarray([1.5, -0.5]) + all_cases()[name].truth["x"]
+        found = log_density(posterior.on_device(), jnp.asarray(z))
+        assert found == pytest.approx(float(posterior.log_density(jnp.asarray(z))), rel=1e-10)
+    assert len(traced) == 1
