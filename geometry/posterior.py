@@ -88,14 +88,19 @@ class Posterior:
     observations: Mapping[str, Observation]
 
     def tree_flatten(self) -> tuple[Any, Any]:
-        """Leaves and structure for JAX; the declared order is part of the structure."""
+        """Leaves and structure for JAX; the declared order is part of the structure.
+
+        The families of the priors are named in it too: to JAX two dataclasses whose fields are
+        alike have the same structure, and `jit` may take one for the other (docs/findings.md).
+        """
+        families = tuple(type(site.prior) for site in self.sites.values())
         children = (tuple(self.sites.values()), tuple(self.observations.values()))
-        return children, (tuple(self.sites), tuple(self.observations))
+        return children, (tuple(self.sites), tuple(self.observations), families)
 
     @classmethod
     def tree_unflatten(cls, names: Any, children: Any) -> "Posterior":
         """The inverse of `tree_flatten`."""
-        pairs = (dict(zip(*pair, strict=True)) for pair in zip(names, children, strict=True))
+        pairs = (dict(zip(*pair, strict=True)) for pair in zip(names[:2], children, strict=True))
         return cls(*pairs)
 
     def on_device(self) -> "Posterior":

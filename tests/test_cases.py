@@ -339,3 +339,11 @@ def test_cases_of_the_same_structure_share_a_program() -> None:
         found = log_density(posterior.on_device(), jnp.asarray(z))
         assert found == pytest.approx(float(posterior.log_density(jnp.asarray(z))), rel=1e-10)
     assert len(traced) == 1
+
+
+def test_cases_with_other_priors_never_share_a_program() -> None:
+    """JAX itself takes two dataclasses with as many fields for one structure."""
+    normal, uniform = (
+        all_cases()[f"notebook-{prior}"].posterior for prior in ("normal", "uniform")
+    )
+    assert jax.tree.structure(normal.on_device()) != jax.tree.structure(uniform.on_device())
