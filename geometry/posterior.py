@@ -105,7 +105,7 @@ class Posterior:
 
     def on_device(self) -> "Posterior":
         """A copy whose leaves are JAX arrays in the ambient precision."""
-        return jax.tree.map(partial(jnp.array, dtype=float), self)
+        return jax.tree.map(partial(jnp.array, dtype=float), fresh(self))
 
     def __post_init__(self) -> None:
         for name, site in self.sites.items():
