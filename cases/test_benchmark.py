@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 import pytest
-from arviz_stats.base import array_stats
 
 from invmass.backends.backend import Draws
 from invmass.verdicts.experiment import BATCH, NUM_SAMPLES, Experiment
@@ -76,6 +75,8 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
 
 def _worst(draws: Draws) -> tuple[float, float]:
     """Smallest bulk-ESS and largest R̂ over the coordinates, all replicates as chains."""
+    from arviz_stats.base import array_stats  # slow to import, and only timings need it
+
     coordinates = np.moveaxis(draws.position.astype(np.float64), 2, 0)
     ess = [array_stats.ess(c, chain_axis=0, draw_axis=1, method="bulk") for c in coordinates]
     rhat = [array_stats.rhat(c, chain_axis=0, draw_axis=1) for c in coordinates]

@@ -103,6 +103,12 @@ class Posterior:
         pairs = (dict(zip(*pair, strict=True)) for pair in zip(names[:2], children, strict=True))
         return cls(*pairs)
 
+    @property
+    def structure(self) -> Any:
+        """What posteriors have in common that share compiled programs; hashable."""
+        leaves, tree = jax.tree.flatten(self)
+        return tree, tuple(jnp.shape(leaf) for leaf in leaves)
+
     def on_device(self) -> "Posterior":
         """A copy whose leaves are JAX arrays in the ambient precision."""
         return jax.tree.map(partial(jnp.array, dtype=float), fresh(self))

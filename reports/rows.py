@@ -11,11 +11,12 @@ import uuid
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from invmass.geometry.errors import RowsError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # What every row carries, in the order in which tables show it.
 COMMON = (
@@ -82,7 +83,7 @@ class RowWriter:
             self.path.unlink()
 
 
-def load_rows(folder: Path) -> pd.DataFrame:
+def load_rows(folder: Path) -> "pd.DataFrame":
     """All rows of a results folder, oldest first; columns of COMMON, VERDICT and TIMING.
 
     Warns once if lines could not be read; they are passed over.
@@ -90,6 +91,8 @@ def load_rows(folder: Path) -> pd.DataFrame:
     Raises:
         RowsError: the folder does not exist or holds no rows.
     """
+    import pandas as pd  # slow to import, and whoever only writes can do without
+
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     for path in sorted(Path(folder).glob("*.jsonl")):
@@ -120,7 +123,7 @@ def load_rows(folder: Path) -> pd.DataFrame:
     return frame.reindex(columns=[*columns, *extra]).sort_values("time", kind="stable")
 
 
-def latest(rows: pd.DataFrame, kind: str) -> pd.DataFrame:
+def latest(rows: "pd.DataFrame", kind: str) -> "pd.DataFrame":
     """The newest row of each kind of check: one for each case, backend, metric, claim or phase."""
     label = "claim" if kind == "verdict" else "phase"
     chosen = rows[rows["kind"] == kind]

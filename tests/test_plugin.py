@@ -201,8 +201,10 @@ def test_the_plugin_imports_no_jax_into_other_sessions(tmp_path: Path) -> None:
 def test_no_sampler_library_is_imported_before_its_backend_is_used(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from invmass.backends.registry import select_backends\n"
         "import invmass.cli\n"
+        "assert 'jax' not in sys.modules\n"
+        "import invmass.direct\n"
+        "from invmass.backends.registry import select_backends\n"
         "assert [b.name for b in select_backends([])] == ['hmc', 'numpyro', 'blackjax', 'tfp']\n"
         "loaded = {'numpyro', 'blackjax', 'tensorflow_probability'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"

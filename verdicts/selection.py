@@ -23,9 +23,11 @@ class Cell(NamedTuple):
 def select_cells(
     cases: Sequence[str], backends: Sequence[str], metrics: Sequence[str]
 ) -> list[Cell]:
-    """All combinations of the names given, or of everything; the largest problems first.
+    """All combinations of the names given, or of everything.
 
-    A metric asked for by name has a cell with the backends that lack it too, to be skipped there.
+    The slowest come first, so that processes which share them end together: the registry lists
+    the quick backends first, and large problems take longest. A metric asked for by name has a
+    cell with the backends that lack it too, to be skipped there.
 
     Raises:
         UsageError: a name that is not known.
@@ -35,8 +37,8 @@ def select_cells(
     specs = list(dict.fromkeys(backends)) or [backend.name for backend in chosen]
     return [
         Cell(case.name, spec, backend.name, metric)
+        for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
-        for spec, backend in zip(specs, chosen, strict=True)
         for metric in [*lacking(backend, metrics), *metrics_of(backend, metrics)]
     ]
 
