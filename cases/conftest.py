@@ -3,6 +3,8 @@
 JAX is configured here and never in the plugin, which every pytest session loads.
 """
 
+import gc
+from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
@@ -40,12 +42,14 @@ def _cells(config: pytest.Config) -> list[Cell]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _jax(request: pytest.FixtureRequest) -> None:
+def _jax(request: pytest.FixtureRequest) -> Iterator[None]:
     problem = configure_jax(
         device=option(request.config, "device"), x64=option(request.config, "x64")
     )
     if problem:
         pytest.skip(problem)
+    yield
+    gc.freeze()  # when pytest ends it collects garbage again and again, among millions of objects
 
 
 @pytest.fixture(scope="session")
