@@ -38,7 +38,7 @@ class NumPyroNUTS(Backend):
 
         def transform(site: Site) -> LibraryTransform:
             bijector = biject_to(_prior(site).support)
-            return LibraryTransform(bijector, bijector.inv)
+            return LibraryTransform(bijector, bijector.inv, site.prior.support)
 
         return {name: transform(site) for name, site in case.sites.items()}
 
@@ -186,23 +186,31 @@ def _prior(site: Site) -> Any:
     return distribution.expand(site.shape).to_event(len(site.shape))
 
 
+_SAME_NAME = (  # and the same parameters in the same order
+    families.Normal, families.Uniform, families.HalfNormal, families.Dirichlet, families.Beta,
+    families.Exponential, families.Gamma, families.InverseGamma, families.HalfCauchy,
+    families.LogNormal, families.StudentT, families.LKJ, families.Poisson,
+)  # fmt: skip
+
+
 def _lower(family: Family) -> Any:
     """The NumPyro distribution of a family."""
     import numpyro.distributions as dist
 
     match family:
-        case families.Normal(loc, scale):
-            return dist.Normal(loc, scale)
         case families.MultivariateNormal(loc, covariance):
             return dist.MultivariateNormal(loc, covariance_matrix=covariance)
         case families.Multinomial(total, probabilities):
             return dist.Multinomial(total, probs=probabilities)
-        case families.Uniform(low, high):
-            return dist.Uniform(low, high)
-        case families.HalfNormal(scale):
-            return dist.HalfNormal(scale)
-        case families.Dirichlet(concentration):
-            return dist.Dirichlet(concentration)
+        case families.TruncatedNormal(loc, scale, low, high):
+            return dist.TruncatedNormal(loc, scale, low=low, high=high)
+        case families.LogGaps(loc, scale):
+            gaps = dist.transforms.OrderedTransform()
+            return dist.TransformedDistribution(dist.Normal(loc, scale).to_event(1), gaps)
+        case families.Bernoulli(logits):
+            return dist.BernoulliLogits(logits)
+    if isinstance(family, _SAME_NAME):
+        return getattr(dist, type(family).__name__)(*family.parameters)
     raise UsageError(f"numpyro: no distribution is known for the family {type(family).__name__}")
 
 

@@ -7,7 +7,7 @@ and a `RunningCovariance` that starts anew in each of Stan's windows.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar, final
 
 import jax
@@ -45,7 +45,7 @@ class TFPNUTS(Backend):
     def transforms(self, case: Case) -> Transforms:
         def transform(site: Site) -> LibraryTransform:
             bijector = _prior(site).experimental_default_event_space_bijector()
-            return LibraryTransform(bijector.forward, bijector.inverse)
+            return LibraryTransform(bijector.forward, bijector.inverse, site.prior.support)
 
         return {name: transform(site) for name, site in case.sites.items()}
 
@@ -96,15 +96,16 @@ class TFPNUTS(Backend):
 
 def _log_density(posterior: Posterior) -> Callable[[Array], Array]:
     """The density that `windowed_adaptive_nuts` makes of a joint distribution, of a vector z."""
-    pinned = _joint(posterior).experimental_pin(**_data(posterior))
+    pinned = _pinned(posterior)
     bijector = pinned.experimental_default_event_space_bijector()
     structure = type(pinned.event_shape)
+    log_prob = pinned.unnormalized_log_prob if posterior.observations else pinned.log_prob
 
     def log_density(z: Array) -> Array:
         parts = structure(**posterior.unflatten(z))
         event_ndims = structure(**{k: jnp.ndim(v) for k, v in parts._asdict().items()})
         log_det = bijector.forward_log_det_jacobian(parts, event_ndims)
-        return pinned.unnormalized_log_prob(bijector.forward(parts)) + log_det
+        return log_prob(bijector.forward(parts)) + log_det
 
     return log_density
 
@@ -118,19 +119,18 @@ def _windowed_program(num_warmup: int) -> Any:
     import tensorflow_probability.substrates.jax as tfp
 
     def run(posterior: Posterior, key: Array, start: Array) -> dict[str, Array]:
-        joint, data = _joint(posterior), _data(posterior)
-        pinned = joint.experimental_pin(**data)
+        pinned = _pinned(posterior)
         bijector = pinned.experimental_default_event_space_bijector()
         structure = type(pinned.event_shape)
         states, statistics = tfp.experimental.mcmc.windowed_adaptive_nuts(
             1,
-            joint,
+            _joint(posterior),
             n_chains=[],
             num_adaptation_steps=num_warmup,
             current_state=bijector.forward(structure(**posterior.unflatten(start))),
             discard_tuning=False,
             seed=key,
-            **data,
+            **_data(posterior),
         )
         z = bijector.inverse(structure(*(value[-1] for value in states)))
         # `variance_scaling` is the variance of the momentum: M, not M⁻¹
@@ -292,6 +292,12 @@ def _joint(posterior: Posterior) -> Any:
     return joint
 
 
+def _pinned(posterior: Posterior) -> Any:
+    """The joint distribution given the data, if there are any."""
+    joint, data = _joint(posterior), _data(posterior)
+    return joint.experimental_pin(**data) if data else joint
+
+
 def _data(posterior: Posterior) -> dict[str, Array]:
     return {name: jnp.asarray(o.values, dtype=float) for name, o in posterior.observations.items()}
 
@@ -305,26 +311,35 @@ def _prior(site: Site, name: str | None = None) -> Any:
     return tfp.distributions.Sample(base, site.shape, name=name)
 
 
+_SAME_NAME = (  # and the same parameters in the same order
+    families.Normal, families.Uniform, families.HalfNormal, families.Dirichlet, families.Beta,
+    families.Exponential, families.Gamma, families.InverseGamma, families.LogNormal,
+    families.StudentT, families.TruncatedNormal, families.Bernoulli, families.Poisson,
+)  # fmt: skip
+
+
 def _lower(family: Family) -> Any:
     """The TFP distribution of a family."""
     import tensorflow_probability.substrates.jax as tfp
 
-    tfd = tfp.distributions
-
-    def number(value: Any) -> Array:
-        return jnp.asarray(value, dtype=float)
+    tfd, tfb = tfp.distributions, tfp.bijectors
+    number = partial(jnp.asarray, dtype=float)
 
     match family:
-        case families.Normal(loc, scale):
-            return tfd.Normal(number(loc), number(scale))
         case families.MultivariateNormal(loc, covariance):
             return tfd.MultivariateNormalTriL(number(loc), jnp.linalg.cholesky(number(covariance)))
         case families.Multinomial(total, probabilities):
             return tfd.Multinomial(number(total), probs=number(probabilities))
-        case families.Uniform(low, high):
-            return tfd.Uniform(number(low), number(high))
-        case families.HalfNormal(scale):
-            return tfd.HalfNormal(number(scale))
-        case families.Dirichlet(concentration):
-            return tfd.Dirichlet(number(concentration))
+        case families.HalfCauchy(scale):
+            return tfd.HalfCauchy(number(0.0), number(scale))
+        case families.LogGaps(loc, scale):
+            first_and_gaps = tfb.Blockwise([tfb.Identity(), tfb.Exp()], [1, jnp.size(loc) - 1])
+            return tfd.TransformedDistribution(
+                tfd.MultivariateNormalDiag(number(loc), number(scale)),
+                tfb.Chain([tfb.Cumsum(), first_and_gaps]),
+            )
+        case families.LKJ(dimension, concentration):
+            return tfd.LKJ(dimension, number(concentration))
+    if isinstance(family, _SAME_NAME):
+        return getattr(tfd, type(family).__name__)(*map(number, family.parameters))
     raise UsageError(f"tfp: no distribution is known for the family {type(family).__name__}")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from invmass.geometry import fisher
 from invmass.geometry.families import Array
 from invmass.geometry.posterior import Observation, Posterior, Site, Sites
 from invmass.geometry.precision import float64
-from invmass.geometry.quadrature import Moments, Quadrature
+from invmass.geometry.quadrature import IndependentQuadratures, Moments, Quadrature
 from invmass.geometry.transforms import Transforms
 
 _START_BLOCK = 1024
@@ -29,6 +30,11 @@ class Case:
         sites: prior of each parameter, in declared order.
         observations: the data and their distribution as functions of the sites.
         truth: the constrained parameters x* at which the Fisher information is taken.
+        groups: the sites in groups that are independent of each other, if there are several;
+            each is integrated by itself.
+        prior_informs: whether the information includes the curvature of the prior; it must where
+            the data say too little alone.
+        tier: "quick", or "full" if it is left out unless asked for.
         version: raised when the problem changes, so that old rows are not compared with new.
     """
 
@@ -37,6 +43,9 @@ class Case:
     sites: Mapping[str, Site]
     observations: Mapping[str, Observation]
     truth: Sites
+    groups: tuple[tuple[str, ...], ...] = ()
+    prior_informs: bool = False
+    tier: Literal["quick", "full"] = "quick"
     version: int = 1
 
     @cached_property
@@ -50,12 +59,18 @@ class Case:
         return self.posterior.dimension
 
     @cached_property
-    def quadrature(self) -> Quadrature:
+    def quadrature(self) -> Quadrature | IndependentQuadratures:
         """Points and weights in our own unconstrained space."""
         posterior = self.posterior
         with float64():
             start = np.asarray(posterior.flatten(posterior.to_unconstrained(_float64(self.truth))))
-        return Quadrature(posterior.log_density, start)
+        if not self.groups:
+            return Quadrature(posterior.log_density, start)
+        groups = [
+            np.concatenate([np.r_[posterior.slices[name]] for name in group])
+            for group in self.groups
+        ]
+        return IndependentQuadratures(posterior.log_density, start, groups)
 
     def starts(self, seed: int, count: int) -> np.ndarray:
         """Exact independent draws of the free constrained coordinates, shape (count, d).
@@ -128,7 +143,7 @@ class Truth:
 
     @cached_property
     def inverse_fisher(self) -> np.ndarray:
-        """Inverse of the expected Fisher information at z*."""
+        """Inverse of the expected Fisher information at z*, of the prior too if it informs."""
         return self._inverse_fisher(self.case.truth, "z")
 
     @cached_property
@@ -170,7 +185,13 @@ class Truth:
 
     def _inverse_fisher(self, x: Sites, space: fisher.Space) -> np.ndarray:
         answer = fisher.expected(
-            self.case.posterior, x, space=space, transforms=self.transforms, invert=True, flat=True
+            self.case.posterior,
+            x,
+            space=space,
+            transforms=self.transforms,
+            prior=self.case.prior_informs,
+            invert=True,
+            flat=True,
         )
         assert isinstance(answer, np.ndarray)
         return answer

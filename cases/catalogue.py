@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Sequence
 from functools import cache
 
-from invmass.cases import gaussian, regression, univariate
+from invmass.cases import gaussian, priors, regression, univariate
 from invmass.cases.case import Case
 from invmass.geometry.errors import UsageError
 
@@ -12,7 +12,12 @@ from invmass.geometry.errors import UsageError
 @cache
 def all_cases() -> dict[str, Case]:
     """The catalogue, in the order in which it is shown."""
-    families = (gaussian.correlated_gaussians, univariate.one_normal, regression.curves)
+    families = (
+        gaussian.correlated_gaussians,
+        univariate.one_normal,
+        regression.curves,
+        priors.prior_only,
+    )
     return {case.name: case for family in families for case in family()}
 
 

@@ -6,13 +6,14 @@ lowers it into its own library's distribution. Constants are kept in float64.
 """
 
 import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Self
 
 import jax.numpy as jnp
 import jax.scipy.stats as jstats
 import numpy as np
+from jax.nn import log_sigmoid, sigmoid
 from jax.scipy.linalg import cho_solve, solve_triangular
 from jax.scipy.special import gammaln
 from jax.tree_util import register_dataclass
@@ -20,18 +21,40 @@ from jax.tree_util import register_dataclass
 Array = Any  # a NumPy or JAX array
 
 
+class Support:
+    """Where a density is positive, and which entries of a constrained value are free there.
+
+    The other entries follow from the free ones: the last part of a simplex, the diagonal of a
+    correlation matrix.
+    """
+
+    scalar = True  # a vector or a matrix is not a repetition of scalars on other supports
+
+    def free_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the unconstrained value of a constrained one of this shape."""
+        return shape
+
+    def free(self, x: Array) -> Array:
+        """The free entries of a value, as a vector."""
+        return jnp.ravel(jnp.asarray(x))
+
+    def restore(self, free: Array) -> Array:
+        """The inverse of `free`, from an array of the unconstrained shape."""
+        return free
+
+
 @dataclass(frozen=True)
-class Real:
+class Real(Support):
     """The whole line."""
 
 
 @dataclass(frozen=True)
-class Positive:
+class Positive(Support):
     """The open half line above zero."""
 
 
 @dataclass(frozen=True)
-class Interval:
+class Interval(Support):
     """The open interval between `low` and `high`."""
 
     low: float
@@ -39,15 +62,60 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Simplex:
+class Increasing(Support):
+    """Vectors whose entries increase."""
+
+    scalar = False
+
+
+@dataclass(frozen=True)
+class Simplex(Support):
     """Positive parts that sum to one; all but the last are free."""
 
+    scalar = False
 
-Support = Real | Positive | Interval | Simplex
+    def free_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (shape[-1] - 1,)
+
+    def free(self, x: Array) -> Array:
+        return jnp.asarray(x)[:-1]
+
+    def restore(self, free: Array) -> Array:
+        return jnp.append(free, 1.0 - jnp.sum(free))
+
+
+@dataclass(frozen=True)
+class Correlation(Support):
+    """Correlation matrices, positive definite; what is below the diagonal is free, row by row."""
+
+    scalar = False
+
+    def free_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (shape[-1] * (shape[-1] - 1) // 2,)
+
+    def free(self, x: Array) -> Array:
+        return jnp.asarray(x)[np.tril_indices(jnp.shape(x)[-1], -1)]
+
+    def restore(self, free: Array) -> Array:
+        below = strictly_lower(free)
+        return below + below.T + jnp.eye(len(below))
+
+
+def strictly_lower(entries: Array) -> Array:
+    """A matrix with the entries below its diagonal, row by row, and zeros elsewhere."""
+    size = (1 + int(np.sqrt(1 + 8 * jnp.size(entries)))) // 2
+    return (
+        jnp.zeros((size, size), jnp.result_type(entries)).at[np.tril_indices(size, -1)].set(entries)
+    )
 
 
 class Family(abc.ABC):
     """A probability distribution whose parameters are the fields of a frozen dataclass."""
+
+    @property
+    def parameters(self) -> tuple[Any, ...]:
+        """The parameters in declared order."""
+        return tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -219,3 +287,212 @@ class Dirichlet(Family):
         concentration = jnp.asarray(self.concentration)
         normaliser = gammaln(jnp.sum(concentration)) - jnp.sum(gammaln(concentration))
         return normaliser + jnp.sum((concentration - 1.0) * jnp.log(x))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Beta(Family):
+    """Beta distribution, density `x^(a-1) (1-x)^(b-1) / B(a, b)`."""
+
+    a: Array
+    b: Array
+
+    support = Interval(0.0, 1.0)
+
+    def log_density(self, x: Array) -> Array:
+        return jnp.sum(jstats.beta.logpdf(x, self.a, self.b))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Exponential(Family):
+    """Exponential distribution of mean `1 / rate`."""
+
+    rate: Array
+
+    support = Positive()
+
+    def log_density(self, x: Array) -> Array:
+        return jnp.sum(jnp.log(self.rate) - self.rate * x)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Gamma(Family):
+    """Gamma distribution of mean `concentration / rate`."""
+
+    concentration: Array
+    rate: Array
+
+    support = Positive()
+
+    def log_density(self, x: Array) -> Array:
+        return jnp.sum(jstats.gamma.logpdf(x, self.concentration, scale=1.0 / self.rate))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class InverseGamma(Family):
+    """Distribution of `1/y` where y is Gamma(concentration, rate=scale)."""
+
+    concentration: Array
+    scale: Array
+
+    support = Positive()
+
+    def log_density(self, x: Array) -> Array:
+        density = jstats.gamma.logpdf(1.0 / x, self.concentration, scale=1.0 / self.scale)
+        return jnp.sum(density - 2.0 * jnp.log(x))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class HalfCauchy(Family):
+    """Cauchy distribution centred at zero, folded to the positive side."""
+
+    scale: Array
+
+    support = Positive()
+
+    def log_density(self, x: Array) -> Array:
+        return jnp.sum(jnp.log(2.0) + jstats.cauchy.logpdf(x, 0.0, self.scale))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class LogNormal(Family):
+    """Distribution of `exp(y)` where y is Normal(loc, scale)."""
+
+    loc: Array
+    scale: Array
+
+    support = Positive()
+
+    def log_density(self, x: Array) -> Array:
+        logs = jnp.log(x)
+        return jnp.sum(jstats.norm.logpdf(logs, self.loc, self.scale) - logs)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class StudentT(Family):
+    """Student's t distribution, shifted and scaled."""
+
+    df: Array
+    loc: Array
+    scale: Array
+
+    support = Real()
+
+    def log_density(self, x: Array) -> Array:
+        return jnp.sum(jstats.t.logpdf(x, self.df, self.loc, self.scale))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class TruncatedNormal(Family):
+    """Normal distribution given that it falls between `low` and `high`, which must be numbers."""
+
+    loc: Array
+    scale: Array
+    low: float
+    high: float
+
+    @property
+    def support(self) -> Interval:
+        return Interval(self.low, self.high)
+
+    def log_density(self, x: Array) -> Array:
+        low, high = (self.low - self.loc) / self.scale, (self.high - self.loc) / self.scale
+        return jnp.sum(jstats.truncnorm.logpdf(x, low, high, self.loc, self.scale))
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class LogGaps(Family):
+    """An increasing vector: its first entry and the logarithms of its gaps are normal.
+
+    `loc` and `scale`, of shape (K,), belong to the first entry and then to the K - 1 logarithms.
+    """
+
+    loc: Array
+    scale: Array
+
+    support = Increasing()
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return tuple(np.shape(self.loc))
+
+    def log_density(self, x: Array) -> Array:
+        logs = jnp.log(jnp.diff(x))
+        y = jnp.concatenate([x[:1], logs])
+        return jnp.sum(jstats.norm.logpdf(y, self.loc, self.scale)) - jnp.sum(logs)
+
+
+@partial(register_dataclass, data_fields=["concentration"], meta_fields=["dimension"])
+@dataclass(frozen=True)
+class LKJ(Family):
+    """Correlation matrices with density `∝ det(R)^(concentration - 1)`.
+
+    The density is with respect to the entries below the diagonal. Source of the normaliser:
+    Lewandowski, Kurowicka & Joe, Journal of Multivariate Analysis 100 (2009), eq. (16).
+    """
+
+    dimension: int
+    concentration: Array
+
+    support = Correlation()
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return (self.dimension, self.dimension)
+
+    def log_density(self, x: Array) -> Array:
+        log_det = 2.0 * jnp.sum(jnp.log(jnp.diagonal(jnp.linalg.cholesky(x))))
+        last = self.dimension - 1
+        k = np.arange(1, last + 1)
+        full = gammaln(self.concentration + last / 2)
+        logs = k / 2 * np.log(np.pi) + gammaln(self.concentration + (last - k) / 2) - full
+        return (self.concentration - 1.0) * log_det - jnp.sum(logs)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Bernoulli(ObservedFamily):
+    """Zeros and ones, by the logarithm of the odds of a one; its information is p (1 - p)."""
+
+    logits: Array
+
+    support = Real()
+
+    def log_density(self, x: Array) -> Array:
+        return jnp.sum(x * log_sigmoid(self.logits) + (1 - x) * log_sigmoid(-self.logits))
+
+    def broadcast(self, data: Array) -> "Bernoulli":
+        return Bernoulli(jnp.broadcast_to(self.logits, jnp.shape(data)))
+
+    def information(self, jacobian: "Bernoulli") -> Array:
+        rows = jnp.reshape(jacobian.logits, (-1, jacobian.logits.shape[-1]))
+        p = jnp.ravel(sigmoid(self.logits))
+        return rows.T @ (rows * (p * (1 - p))[:, None])
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Poisson(ObservedFamily):
+    """Counts, by their expectation; its information is 1 / rate."""
+
+    rate: Array
+
+    support = Positive()
+
+    def log_density(self, x: Array) -> Array:
+        return jnp.sum(x * jnp.log(self.rate) - self.rate - gammaln(x + 1.0))
+
+    def broadcast(self, data: Array) -> "Poisson":
+        return Poisson(jnp.broadcast_to(self.rate, jnp.shape(data)))
+
+    def information(self, jacobian: "Poisson") -> Array:
+        rows = jnp.reshape(jacobian.rate, (-1, jacobian.rate.shape[-1]))
+        return rows.T @ (rows / jnp.ravel(self.rate)[:, None])

@@ -1,7 +1,7 @@
 """A posterior, stated once and neutrally: sites with priors, and observations that depend on them.
 
 Coordinates follow the declared order of the sites, each site row by row. On a simplex all parts
-but the last are coordinates; the last is what is left.
+but the last are coordinates, of a correlation matrix what is below its diagonal.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ import numpy as np
 from jax.tree_util import register_dataclass, register_pytree_node_class
 
 from invmass.geometry.errors import UsageError
-from invmass.geometry.families import Array, Family, ObservedFamily, Simplex
+from invmass.geometry.families import Array, Family, ObservedFamily
 from invmass.geometry.precision import fresh
 from invmass.geometry.transforms import Transforms, default_transform
 
@@ -42,10 +42,8 @@ class Site:
 
     @property
     def free_shape(self) -> tuple[int, ...]:
-        """Shape of the unconstrained value; one part less on a simplex."""
-        if isinstance(self.prior.support, Simplex):
-            return (self.value_shape[-1] - 1,)
-        return self.value_shape
+        """Shape of the unconstrained value; one part less on a simplex, say."""
+        return self.prior.support.free_shape(self.value_shape)
 
 
 @partial(register_dataclass, data_fields=["data", "constants"], meta_fields=["family"])
@@ -115,9 +113,10 @@ class Posterior:
 
     def __post_init__(self) -> None:
         for name, site in self.sites.items():
-            if isinstance(site.prior.support, Simplex) and site.shape:
+            if site.shape and not site.prior.support.scalar:
+                kind = type(site.prior.support).__name__.lower()
                 raise UsageError(
-                    f"site {name!r}: a simplex site has no repetitions; declare one site for each"
+                    f"site {name!r}: a {kind} site has no repetitions; declare one site for each"
                 )
 
     @cached_property
@@ -180,20 +179,15 @@ class Posterior:
         return {name: transforms[name].forward(jnp.asarray(z[name])) for name in self.sites}
 
     def free(self, x: Sites) -> Array:
-        """Constrained sites as one vector, shape (d,): a simplex without its last part."""
-        parts = []
-        for name, site in self.sites.items():
-            value = jnp.ravel(jnp.asarray(x[name]))
-            parts.append(value[:-1] if isinstance(site.prior.support, Simplex) else value)
-        return jnp.concatenate(parts)
+        """Constrained sites as one vector, shape (d,): a simplex without its last part, say."""
+        return jnp.concatenate(
+            [site.prior.support.free(x[name]) for name, site in self.sites.items()]
+        )
 
     def from_free(self, vector: Array) -> dict[str, Array]:
         """The inverse of `free`."""
         values = self.unflatten(vector)
-        for name, site in self.sites.items():
-            if isinstance(site.prior.support, Simplex):
-                values[name] = jnp.append(values[name], 1.0 - jnp.sum(values[name]))
-        return values
+        return {name: site.prior.support.restore(values[name]) for name, site in self.sites.items()}
 
     # -- densities
 

@@ -1,18 +1,31 @@
 """Bijectors between a site's constrained values and the unconstrained space of a sampler.
 
 `x = T(z)`. Which `T` is used belongs to the sampler's library: ours (Stan's choices) stand here,
-a library's own comes in as `LibraryTransform`. A simplex of K parts has K - 1 coordinates.
+a library's own comes in as `LibraryTransform`. A simplex of K parts has K - 1 coordinates, a
+correlation matrix of K rows has K (K - 1) / 2.
 """
 
 import abc
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.nn import log_sigmoid, sigmoid
 
-from invmass.geometry.families import Array, Interval, Positive, Real, Simplex, Support
+from invmass.geometry.errors import UsageError
+from invmass.geometry.families import (
+    Array,
+    Correlation,
+    Increasing,
+    Interval,
+    Positive,
+    Real,
+    Simplex,
+    Support,
+    strictly_lower,
+)
 
 
 class Transform(abc.ABC):
@@ -103,16 +116,65 @@ class StickBreaking(Transform):
         return jnp.arange(z.shape[0], 0, -1)
 
 
+@dataclass(frozen=True)
+class Ordered(Transform):
+    """For increasing vectors: the first entry, and the logarithms of the gaps."""
+
+    def forward(self, z: Array) -> Array:
+        return jnp.cumsum(jnp.append(z[:1], jnp.exp(z[1:])))
+
+    def inverse(self, x: Array) -> Array:
+        return jnp.append(x[:1], jnp.log(jnp.diff(x)))
+
+    def log_det(self, z: Array) -> Array:
+        return jnp.sum(z[1:])
+
+
+@dataclass(frozen=True)
+class PartialCorrelations(Transform):
+    """For correlation matrices: z are the inverse hyperbolic tangents of partial correlations.
+
+    They build the Cholesky factor row by row as a stick is broken (Stan Reference Manual,
+    "Correlation matrices").
+    """
+
+    def forward(self, z: Array) -> Array:
+        factor = self._factor(z)
+        return factor @ factor.T
+
+    def inverse(self, x: Array) -> Array:
+        factor = jnp.linalg.cholesky(x)
+        left = 1.0 - jnp.cumsum(factor**2, axis=1) + factor**2  # before each entry is taken
+        below = np.tril_indices(len(x), -1)
+        return jnp.arctanh(factor[below] / jnp.sqrt(left[below]))
+
+    def log_det(self, z: Array) -> Array:
+        factor, size = self._factor(z), len(strictly_lower(z))
+        below = np.tril_indices(size, -1)
+        left = 1.0 - jnp.cumsum(factor**2, axis=1) + factor**2
+        to_factor = jnp.sum(jnp.log1p(-(jnp.tanh(z) ** 2)) + 0.5 * jnp.log(left[below]))
+        to_matrix = jnp.sum(np.arange(size - 1, -1, -1) * jnp.log(jnp.diagonal(factor)))
+        return to_factor + to_matrix
+
+    @staticmethod
+    def _factor(z: Array) -> Array:
+        partial = strictly_lower(jnp.tanh(z))
+        left = jnp.cumprod(jnp.sqrt(1.0 - partial**2), axis=1)  # of the row, after each entry
+        before = jnp.concatenate([jnp.ones((len(partial), 1)), left[:, :-1]], axis=1)
+        return (partial + jnp.eye(len(partial))) * before
+
+
 @dataclass(frozen=True, eq=False)
 class LibraryTransform(Transform):
     """A sampler library's own map, given by its two directions.
 
     The log determinant is taken from the map itself by automatic differentiation, so that it
-    does not depend on what the library says about it.
+    does not depend on what the library says about it. `support` says which entries are free.
     """
 
     to_constrained: Callable[[Array], Array]
     to_unconstrained: Callable[[Array], Array]
+    support: Support = field(default_factory=Real)
 
     def forward(self, z: Array) -> Array:
         return self.to_constrained(z)
@@ -121,14 +183,14 @@ class LibraryTransform(Transform):
         return self.to_unconstrained(x)
 
     def log_det(self, z: Array) -> Array:
-        return autodiff_log_det(self.to_constrained, z)
+        return autodiff_log_det(self.to_constrained, z, self.support)
 
 
-def autodiff_log_det(forward: Callable[[Array], Array], z: Array) -> Array:
-    """`log|det|` of the Jacobian of `forward` at `z`, whose last part is dropped on a simplex."""
+def autodiff_log_det(forward: Callable[[Array], Array], z: Array, support: Support) -> Array:
+    """`log|det|` of the Jacobian at `z` of the free entries of `forward`."""
     flat = jnp.ravel(z)
-    jacobian = jax.jacfwd(lambda v: jnp.ravel(forward(jnp.reshape(v, jnp.shape(z)))))(flat)
-    return jnp.linalg.slogdet(jacobian[: flat.size])[1]
+    jacobian = jax.jacfwd(lambda v: support.free(forward(jnp.reshape(v, jnp.shape(z)))))(flat)
+    return jnp.linalg.slogdet(jacobian)[1]
 
 
 def default_transform(support: Support) -> Transform:
@@ -142,3 +204,8 @@ def default_transform(support: Support) -> Transform:
             return ScaledSigmoid(low, high)
         case Simplex():
             return StickBreaking()
+        case Increasing():
+            return Ordered()
+        case Correlation():
+            return PartialCorrelations()
+    raise UsageError(f"no transform is known for the support {type(support).__name__}")

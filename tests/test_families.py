@@ -6,18 +6,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 
 from invmass.geometry.families import (
+    LKJ,
     Array,
+    Bernoulli,
+    Beta,
     Dirichlet,
+    Exponential,
     Family,
+    Gamma,
+    HalfCauchy,
     HalfNormal,
     Interval,
+    InverseGamma,
+    LogGaps,
+    LogNormal,
     Multinomial,
     MultivariateNormal,
     Normal,
     ObservedFamily,
+    Poisson,
+    StudentT,
+    TruncatedNormal,
     Uniform,
 )
 from invmass.geometry.precision import float64
@@ -73,11 +86,101 @@ def double_precision() -> Iterator[None]:
             scipy.stats.dirichlet.logpdf([0.2, 0.1, 0.7], [2.0, 0.5, 3.0]),
             id="dirichlet",
         ),
+        pytest.param(
+            Beta(np.array([0.5, 2.0]), np.array([0.5, 5.0])),
+            np.array([0.2, 0.9]),
+            scipy.stats.beta.logpdf([0.2, 0.9], [0.5, 2.0], [0.5, 5.0]).sum(),
+            id="beta",
+        ),
+        pytest.param(
+            Exponential(np.array([0.5, 20.0])),
+            np.array([3.0, 0.1]),
+            scipy.stats.expon.logpdf([3.0, 0.1], scale=[2.0, 0.05]).sum(),
+            id="exponential",
+        ),
+        pytest.param(
+            Gamma(np.array([3.0, 0.7]), np.array([0.5, 2.0])),
+            np.array([3.0, 0.1]),
+            scipy.stats.gamma.logpdf([3.0, 0.1], [3.0, 0.7], scale=[2.0, 0.5]).sum(),
+            id="gamma",
+        ),
+        pytest.param(
+            InverseGamma(np.array([3.0, 0.7]), np.array([0.5, 2.0])),
+            np.array([3.0, 0.1]),
+            scipy.stats.invgamma.logpdf([3.0, 0.1], [3.0, 0.7], scale=[0.5, 2.0]).sum(),
+            id="inverse_gamma",
+        ),
+        pytest.param(
+            HalfCauchy(np.array(2.5)),
+            np.array([0.1, 70.0]),
+            scipy.stats.halfcauchy.logpdf([0.1, 70.0], scale=2.5).sum(),
+            id="half_cauchy",
+        ),
+        pytest.param(
+            LogNormal(np.array([1.0, -2.0]), np.array([0.5, 3.0])),
+            np.array([0.1, 7.0]),
+            scipy.stats.lognorm.logpdf([0.1, 7.0], [0.5, 3.0], scale=np.exp([1.0, -2.0])).sum(),
+            id="log_normal",
+        ),
+        pytest.param(
+            StudentT(np.array(5.0), np.array(1.0), np.array(3.0)),
+            np.array([-4.0, 70.0]),
+            scipy.stats.t.logpdf([-4.0, 70.0], 5.0, 1.0, 3.0).sum(),
+            id="student_t",
+        ),
+        pytest.param(
+            TruncatedNormal(np.array(1.0), np.array(3.0), -0.5, 2.0),
+            np.array([-0.4, 1.9]),
+            scipy.stats.truncnorm.logpdf([-0.4, 1.9], -0.5, 1 / 3, 1.0, 3.0).sum(),
+            id="truncated_normal",
+        ),
+        pytest.param(
+            LogGaps(np.array([1.0, -2.0]), np.array([0.5, 3.0])),
+            np.array([0.1, 7.1]),
+            scipy.stats.norm.logpdf(0.1, 1.0, 0.5)
+            + scipy.stats.lognorm.logpdf(7.0, 3.0, scale=np.exp(-2.0)),
+            id="log_gaps",
+        ),
+        pytest.param(
+            LKJ(2, np.array(2.0)),
+            np.array([[1.0, 0.4], [0.4, 1.0]]),
+            scipy.stats.beta.logpdf(0.7, 2.0, 2.0) - np.log(2.0),
+            id="lkj",
+        ),
+        pytest.param(
+            Bernoulli(np.array([0.5, -2.0, 3.0])),
+            np.array([1.0, 0.0, 0.0]),
+            scipy.stats.bernoulli.logpmf([1, 0, 0], scipy.special.expit([0.5, -2.0, 3.0])).sum(),
+            id="bernoulli",
+        ),
+        pytest.param(
+            Poisson(np.array([0.5, 20.0])),
+            np.array([1.0, 17.0]),
+            scipy.stats.poisson.logpmf([1, 17], [0.5, 20.0]).sum(),
+            id="poisson",
+        ),
     ],
 )
 def test_log_density_equals_scipy(family: Family, x: np.ndarray, expected: float) -> None:
     # rounding of a dozen float64 operations
     np.testing.assert_allclose(family.log_density(x), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("concentration", [0.7, 1.0, 3.0])
+def test_lkj_is_normalised_over_the_three_correlations_of_three(concentration: float) -> None:
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    # the determinant along r₃₂ is a parabola between bounds that r₂₁ and r₃₁ set: r = sin φ
+    angles, weights = nodes * np.pi / 2, weights * np.pi / 2
+    a, b, c = (grid.ravel() for grid in np.meshgrid(angles, angles, angles, indexing="ij"))
+    weight = np.prod(np.meshgrid(weights, weights, weights, indexing="ij"), axis=0).ravel()
+    x, y = np.sin(a), np.sin(b)
+    z = x * y + np.cos(a) * np.cos(b) * np.sin(c)
+    matrices = np.ones((len(x), 3, 3))
+    for (i, j), r in {(0, 1): x, (0, 2): y, (1, 2): z}.items():
+        matrices[:, i, j] = matrices[:, j, i] = r
+    density = np.exp(jax.vmap(LKJ(3, concentration).log_density)(matrices))
+    jacobian = np.cos(a) ** 2 * np.cos(b) ** 2 * np.cos(c)
+    np.testing.assert_allclose(np.sum(weight * density * jacobian), 1.0, rtol=1e-3)
 
 
 def test_event_shape_is_that_of_one_draw() -> None:
@@ -107,6 +210,14 @@ def multivariate_normal(theta: Array) -> MultivariateNormal:
 
 def multinomial(theta: Array) -> Multinomial:
     return Multinomial(float(TRIALS), jax.nn.softmax(jnp.append(theta, 0.0)))
+
+
+def bernoulli(theta: Array) -> Bernoulli:
+    return Bernoulli(theta[0] + theta[1] * ABSCISSAE + theta[2] * ABSCISSAE**2)
+
+
+def poisson(theta: Array) -> Poisson:
+    return Poisson(jnp.exp(bernoulli(theta).logits))
 
 
 def information(build: Callable[[Array], ObservedFamily], data: Array) -> np.ndarray:
@@ -179,7 +290,27 @@ def test_multinomial_information_is_the_hessian_of_the_kl_divergence() -> None:
     )
 
 
-@pytest.mark.parametrize("build", [normal, multivariate_normal, multinomial])
+def test_bernoulli_information_is_the_hessian_of_the_kl_divergence() -> None:
+    def divergence(theta: Array, other: Array) -> Array:
+        p, q = (jax.nn.sigmoid(bernoulli(each).logits) for each in (theta, other))
+        return jnp.sum(p * jnp.log(p / q) + (1 - p) * jnp.log((1 - p) / (1 - q)))
+
+    np.testing.assert_allclose(
+        information(bernoulli, np.zeros(4)), hessian_at_equality(divergence), rtol=1e-10
+    )
+
+
+def test_poisson_information_is_the_hessian_of_the_kl_divergence() -> None:
+    def divergence(theta: Array, other: Array) -> Array:
+        p, q = poisson(theta).rate, poisson(other).rate
+        return jnp.sum(p * jnp.log(p / q) - p + q)
+
+    np.testing.assert_allclose(
+        information(poisson, np.zeros(4)), hessian_at_equality(divergence), rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize("build", [normal, multivariate_normal, multinomial, bernoulli, poisson])
 def test_information_is_the_mean_outer_product_of_scores(
     build: Callable[[Array], ObservedFamily],
 ) -> None:
@@ -189,6 +320,11 @@ def test_information_is_the_mean_outer_product_of_scores(
         data = generator.normal(family.loc, family.scale, (count, len(ABSCISSAE)))
     elif isinstance(family, MultivariateNormal):
         data = generator.multivariate_normal(family.loc, family.covariance, count)
+    elif isinstance(family, Bernoulli):
+        chances = scipy.special.expit(family.logits)
+        data = generator.binomial(1, chances, (count, len(ABSCISSAE))).astype(float)
+    elif isinstance(family, Poisson):
+        data = generator.poisson(family.rate, (count, len(ABSCISSAE))).astype(float)
     else:
         data = generator.multinomial(TRIALS, family.probabilities, count).astype(float)
     score = jax.grad(lambda theta, y: build(theta).log_density(y))

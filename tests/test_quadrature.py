@@ -298,7 +298,7 @@ def test_draws_above_the_envelope_are_refused() -> None:
         return jnp.logaddexp(-0.5 * jnp.sum(z**2), -0.5 * jnp.sum((z - 12.0) ** 2) + 5.0)
 
     with pytest.raises(InvmassError, match="envelope"):
-        Quadrature(two_modes, np.zeros(1)).exact_draws(100_000, (0,))
+        Quadrature(two_modes, np.zeros(2)).exact_draws(100_000, (0,))
 
 
 def test_moments_of_given_values_are_weighted_by_the_density() -> None:

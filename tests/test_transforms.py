@@ -9,13 +9,27 @@ import pytest
 
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.errors import UsageError
-from invmass.geometry.families import Array, Dirichlet, Interval, Positive, Real, Simplex
+from invmass.geometry.families import (
+    LKJ,
+    Array,
+    Correlation,
+    Dirichlet,
+    Increasing,
+    Interval,
+    LogGaps,
+    Positive,
+    Real,
+    Simplex,
+    Support,
+)
 from invmass.geometry.posterior import Posterior, Site
 from invmass.geometry.precision import float64
 from invmass.geometry.transforms import (
     Exp,
     Identity,
     LibraryTransform,
+    Ordered,
+    PartialCorrelations,
     ScaledSigmoid,
     StickBreaking,
     Transform,
@@ -26,6 +40,9 @@ from invmass.geometry.transforms import (
 TRANSFORMS = {
     "identity": (Identity(), 3),
     "exp": (Exp(), 3),
+    "ordered": (Ordered(), 4),
+    "partial_correlation": (PartialCorrelations(), 1),
+    "partial_correlations": (PartialCorrelations(), 6),
     "sigmoid_symmetric": (ScaledSigmoid(-10.0, 10.0), 3),
     "sigmoid_shifted": (ScaledSigmoid(2.0, 5.5), 3),
     "stick_of_two": (StickBreaking(), 1),
@@ -37,6 +54,16 @@ TRANSFORMS = {
     ),
 }
 EACH = pytest.mark.parametrize(("transform", "size"), TRANSFORMS.values(), ids=list(TRANSFORMS))
+
+
+def support_of(transform: Transform) -> Support:
+    """What the values are, as far as it matters which of their entries are free."""
+    match transform:
+        case StickBreaking():
+            return Simplex()
+        case PartialCorrelations():
+            return Correlation()
+    return Real()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -76,9 +103,11 @@ def test_log_det_is_that_of_the_jacobian(transform: Transform, size: int) -> Non
     def three_ways(row: Array) -> tuple[Array, Array, Array]:
         steps = step * jnp.eye(size)
         forward = jax.vmap(transform.forward)
-        rises = forward(row + steps) - forward(row - steps)
-        differences = jnp.linalg.slogdet(rises[:, :size] / (2 * step))[1]
-        return transform.log_det(row), autodiff_log_det(transform.forward, row), differences
+        free = support_of(transform).free
+        rises = jax.vmap(free)(forward(row + steps)) - jax.vmap(free)(forward(row - steps))
+        differences = jnp.linalg.slogdet(rises / (2 * step))[1]
+        derived = autodiff_log_det(transform.forward, row, support_of(transform))
+        return transform.log_det(row), derived, differences
 
     closed, derived, differences = rows(three_ways, z)
     np.testing.assert_allclose(closed, derived, rtol=1e-10, atol=1e-10)
@@ -91,10 +120,39 @@ def test_each_support_gets_stans_transform() -> None:
     assert default_transform(Positive()) == Exp()
     assert default_transform(Interval(0.0, 2.0)) == ScaledSigmoid(0.0, 2.0)
     assert default_transform(Simplex()) == StickBreaking()
+    assert default_transform(Increasing()) == Ordered()
+    assert default_transform(Correlation()) == PartialCorrelations()
 
 
 def test_zero_is_the_even_split_of_a_stick() -> None:
     np.testing.assert_allclose(StickBreaking().forward(jnp.zeros(4)), np.full(5, 0.2), rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "size"),
+    [
+        pytest.param(Ordered(), "ordered_vector", 4, id="ordered"),
+        pytest.param(PartialCorrelations(), "corr_matrix", 1, id="correlation_of_two"),
+        pytest.param(PartialCorrelations(), "corr_matrix", 6, id="correlations_of_four"),
+    ],
+)
+def test_vectors_and_matrices_are_mapped_as_by_numpyro(
+    ours: Transform, theirs: str, size: int
+) -> None:
+    pytest.importorskip("numpyro")
+    from numpyro.distributions import biject_to, constraints
+
+    bijector, z = biject_to(getattr(constraints, theirs)), positions(size)
+    x = rows(ours.forward, z)
+    np.testing.assert_allclose(x, rows(bijector, z), rtol=1e-9, atol=1e-12)
+    log_det = rows(bijector.log_abs_det_jacobian, z, x)
+    np.testing.assert_allclose(rows(ours.log_det, z), log_det, rtol=1e-9, atol=1e-9)
+
+
+def test_a_vector_or_matrix_has_no_repetitions() -> None:
+    for prior in (Dirichlet(np.ones(3)), LogGaps(np.zeros(3), np.ones(3)), LKJ(3, 2.0)):
+        with pytest.raises(UsageError, match="has no repetitions"):
+            Posterior({"x": Site(prior, (2,))}, {})
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
@@ -150,7 +208,7 @@ def test_library_transform_takes_its_log_det_from_the_map_itself() -> None:
     from numpyro.distributions.transforms import StickBreakingTransform
 
     library = StickBreakingTransform()
-    wrapped, z = LibraryTransform(library, library.inv), positions(3)
+    wrapped, z = LibraryTransform(library, library.inv, Simplex()), positions(3)
     np.testing.assert_allclose(
         rows(wrapped.log_det, z), rows(StickBreaking().log_det, z), rtol=1e-10
     )

@@ -1,0 +1,158 @@
+"""Priors without data: every answer against closed forms and against an integrator of SciPy's."""
+
+from collections.abc import Callable
+from functools import cache
+
+import jax
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.special
+import scipy.stats
+
+from invmass.cases.case import Truth
+from invmass.cases.catalogue import all_cases
+from invmass.geometry.transforms import LibraryTransform, Transform
+
+trigamma = scipy.special.polygamma
+SOFTPLUS = LibraryTransform(jax.nn.softplus, lambda x: x + jax.numpy.log(-jax.numpy.expm1(-x)))
+PI2 = np.pi**2
+
+# Var z, 1/E[-∇²], 1/(-∇² at the mode), sqrt(Var z / Var ∇), kurtosis of z
+CLOSED = {
+    "normal": (4, 4, 4, 4, 3),
+    "uniform": (PI2 / 3, 3, 2, np.pi, 4.2),
+    "beta": (trigamma(1, 2) + trigamma(1, 5), 0.8, 0.7, None, None),
+    "exponential": (PI2 / 6, 1, 1, np.pi / np.sqrt(6), 5.4),
+    "gamma": (trigamma(1, 3), 1 / 3, 1 / 3, None, None),
+    "inverse_gamma": (trigamma(1, 3), 1 / 3, 1 / 3, None, None),
+    "half_normal": (PI2 / 8, 0.5, 0.5, np.pi / 4, 7),
+    "half_cauchy": (PI2 / 4, 2, 1, np.pi / np.sqrt(2), 5),
+    "log_normal": (0.49, 0.49, 0.49, 0.49, 3),
+    "student_t": (9 * 5 / 3, 9 * 4 / 3, 9 * 5 / 6, 9 * np.sqrt(20 / 9), None),
+}
+LAWS = {
+    "normal": scipy.stats.norm(30, 2),
+    "uniform": scipy.stats.uniform(-3, 10),
+    "beta": scipy.stats.beta(2, 5),
+    "exponential": scipy.stats.expon(),
+    "gamma": scipy.stats.gamma(3),
+    "inverse_gamma": scipy.stats.invgamma(3, scale=6),
+    "half_normal": scipy.stats.halfnorm(),
+    "half_cauchy": scipy.stats.halfcauchy(scale=3),
+    "log_normal": scipy.stats.lognorm(0.7, scale=np.exp(2)),
+    "student_t": scipy.stats.t(5, 40, 3),
+    "truncated_normal": scipy.stats.truncnorm(-0.4, 2, 10, 5),
+}
+POSITIVE = ("exponential", "gamma", "inverse_gamma", "half_normal", "half_cauchy", "log_normal")
+FINITE = [name for name in POSITIVE if name != "half_cauchy"]  # by softplus
+SPACES = [(name, "own") for name in LAWS] + [(name, "softplus") for name in FINITE]
+INVERSES: dict[str, Callable[[float], float]] = {
+    "uniform": lambda x: scipy.special.logit((x + 3) / 10),
+    "beta": scipy.special.logit,
+    "truncated_normal": lambda x: np.log(x - 8) - np.log(20 - x),
+    **dict.fromkeys(POSITIVE, np.log),
+}
+
+
+@cache
+def truth_of(name: str, transform: Transform | None = None) -> Truth:
+    case = all_cases()[f"prior-{name}"]
+    return case.truth_in({"x": transform} if transform else case.posterior.default_transforms)
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_every_column_of_the_table_is_its_closed_form(name: str) -> None:
+    truth = truth_of(name)
+    variance = truth.moments.covariance.item()
+    information = truth.score_covariance.item()
+    found = (
+        variance,
+        1 / information,
+        truth.inverse_fisher.item(),
+        np.sqrt(variance / information),
+        truth.moments.kurtosis.item(),
+    )
+    for value, expected in zip(found, CLOSED[name], strict=True):
+        if expected is not None:
+            np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "space"), SPACES)
+def test_moments_are_those_of_another_integrator(name: str, space: str) -> None:
+    """By SciPy's law and its quantiles: z(x(u)) integrated over the unit interval."""
+    law = LAWS[name]
+    if space == "softplus":
+        truth = truth_of(name, SOFTPLUS)
+        inverse = lambda x: x + np.log(-np.expm1(-x))  # noqa: E731
+    else:
+        truth, inverse = truth_of(name), INVERSES.get(name, lambda x: x)
+
+    def integral(function: Callable[[float], float]) -> float:
+        parts = ((0, 1e-6), (1e-6, 0.5), (0.5, 1 - 1e-6), (1 - 1e-6, 1))
+        return sum(
+            scipy.integrate.quad(lambda u: function(inverse(law.ppf(u))), *part, limit=500)[0]
+            for part in parts
+        )
+
+    mean = integral(lambda z: z)
+    variance = integral(lambda z: (z - mean) ** 2)
+    np.testing.assert_allclose(truth.moments.mean, [mean], rtol=1e-4, atol=1e-4)
+    # 0.5% would be seen twenty times over
+    np.testing.assert_allclose(truth.moments.covariance, [[variance]], rtol=2.5e-4)
+
+
+def test_an_infinite_variance_is_said_to_be_infinite() -> None:
+    """A half-Cauchy by softplus keeps the tail of x."""
+    assert truth_of("half_cauchy", SOFTPLUS).moments.covariance.item() == np.inf
+    assert np.isfinite(truth_of("student_t").moments.covariance.item())
+
+
+@pytest.mark.parametrize("name", FINITE)
+def test_the_same_prior_has_another_answer_by_softplus(name: str) -> None:
+    own, other = truth_of(name), truth_of(name, SOFTPLUS)
+    ratio = other.moments.covariance.item() / own.moments.covariance.item()
+    assert abs(np.log(ratio)) > 0.1
+
+
+def test_half_normal_and_exponential_by_softplus_have_the_published_numbers() -> None:
+    for name, variance, inverse_information in (
+        ("half_normal", 1.9935, 1.597),
+        ("exponential", PI2 / 3, 3),
+    ):
+        truth = truth_of(name, SOFTPLUS)
+        np.testing.assert_allclose(truth.moments.covariance, [[variance]], rtol=1e-4)
+        np.testing.assert_allclose(1 / truth.score_covariance, [[inverse_information]], rtol=5e-4)
+
+
+def test_parts_of_a_dirichlet_are_split_by_independent_betas() -> None:
+    covariance = truth_of("dirichlet").moments.covariance
+    expected = [trigamma(1, 2) + trigamma(1, 8), trigamma(1, 3) + trigamma(1, 5)]
+    np.testing.assert_allclose(np.diag(covariance), expected, rtol=2e-4)
+    np.testing.assert_allclose(covariance[0, 1], 0.0, atol=1e-6)
+
+
+def test_first_entry_and_log_gaps_of_an_increasing_vector_are_independent_normals() -> None:
+    moments = truth_of("ordered").moments
+    np.testing.assert_allclose(moments.mean, [-20.0, 1.0, 3.0], rtol=1e-8)
+    np.testing.assert_allclose(moments.covariance, np.diag([4.0, 0.25, 0.64]), atol=1e-6)
+
+
+def test_partial_correlations_of_lkj_are_independent_betas() -> None:
+    """`(r + 1)/2 ~ Beta(a, a)` with a = η + (K - 2 - number of rows conditioned on)/2."""
+    covariance = truth_of("lkj").moments.covariance
+    # atanh r is half the logit of (r + 1)/2
+    expected = [trigamma(1, 2.5) / 2, trigamma(1, 2.5) / 2, trigamma(1, 2.0) / 2]
+    np.testing.assert_allclose(np.diag(covariance), expected, rtol=2e-4)
+    np.testing.assert_allclose(covariance - np.diag(np.diag(covariance)), 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["student_t", "half_cauchy", "lkj", "dirichlet"])
+def test_exact_draws_of_any_tail_have_the_moments(name: str) -> None:
+    case, moments = all_cases()[f"prior-{name}"], truth_of(name).moments
+    draws = case.quadrature.exact_draws(40_000, (3,))
+    whitened = (draws - moments.mean) / np.sqrt(np.diag(moments.covariance))
+    # five standard errors
+    assert np.all(np.abs(whitened.mean(axis=0)) < 5 / np.sqrt(len(draws)))
+    error = np.sqrt((moments.kurtosis - 1) / len(draws))
+    assert np.all(np.abs(np.mean(whitened**2, axis=0) - 1) < 5 * error)
