@@ -1,8 +1,8 @@
 """The contract between a sampler library and the suite.
 
 Arrays cross this border in the case's declared order of coordinates: unconstrained positions as
-vectors of shape (d,), metrics as (d,) diagonal or (d, d) dense. Reordering into the library's own
-layout is the backend's business.
+vectors of shape (d,), metrics as (d,) diagonal or (d, d) dense, blocks and low rank included.
+Reordering into the library's own layout is the backend's business.
 """
 
 import abc

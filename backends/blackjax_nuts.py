@@ -1,6 +1,7 @@
 """BlackJAX's NUTS with its staged adaptation; its users bring their own bijectors, so do we."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar, final
 
@@ -8,21 +9,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.schedule import last_window, stan_schedule
 from invmass.cases.case import Case
-from invmass.geometry.estimators import FISHER_DIAGONAL, WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
+from invmass.geometry.estimators import (
+    COVARIANCE_LOW_RANK,
+    FISHER_DIAGONAL,
+    FISHER_LOW_RANK,
+    WELFORD_DENSE,
+    WELFORD_DIAGONAL,
+    Estimator,
+)
 from invmass.geometry.families import Array
 from invmass.geometry.posterior import Posterior
 from invmass.geometry.transforms import Transforms
 
-_RECIPES = {"diagonal": "welford_diag", "dense": "welford_dense", "fisher_diag": "fisher_diag"}
+_RECIPES = {
+    "diagonal": "welford_diag",
+    "fisher_diag": "fisher_diag",
+    "fisher_low_rank": "fisher_low_rank",
+    "cov_low_rank": "sample_cov_low_rank",
+    "dense": "welford_dense",
+}
 _STATISTICS = ("num_integration_steps", "acceptance_rate", "is_divergent")
 
 
 @final
 class BlackJAXNUTS(Backend):
-    """`blackjax.staged_adaptation` over `blackjax.nuts`, one replicate a chain."""
+    """`blackjax.staged_adaptation` over `blackjax.nuts`, one replicate a chain.
+
+    A low-rank metric leaves as the (d, d) matrix that it stands for, and draws are made with that
+    matrix: the same momenta in law, kinetic energy and U-turns, so the same chain, at O(d²) a
+    step for O(d · rank).
+    """
 
     name = "blackjax"
     requires = ("blackjax",)
@@ -30,7 +49,12 @@ class BlackJAXNUTS(Backend):
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
         "fisher_diag": FISHER_DIAGONAL,
+        "fisher_low_rank": FISHER_LOW_RANK,
+        "cov_low_rank": COVARIANCE_LOW_RANK,
         "dense": WELFORD_DENSE,
+    }
+    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
+        "block": (Lack.NOT_YET, "BlackJAX has no metric of blocks")
     }
 
     def transforms(self, case: Case) -> Transforms:
@@ -48,8 +72,12 @@ class BlackJAXNUTS(Backend):
         num_warmup: int,
         supplied: np.ndarray | None = None,
     ) -> Tuned:
-        initial = None if supplied is None else jnp.asarray(supplied)
-        program = _warm_up_program(_RECIPES[metric], num_warmup)
+        initial, recipe = None, _RECIPES[metric]
+        if supplied is not None:
+            # low-rank recipes would ignore it; without windows no recipe does more than hold it
+            initial = jnp.asarray(supplied)
+            recipe = "welford_diag" if supplied.ndim == 1 else "welford_dense"
+        program = _warm_up_program(recipe, num_warmup)
         state, parameters, info = program(
             case.posterior.on_device(), keys, jnp.asarray(starts), initial
         )
@@ -90,18 +118,42 @@ def _warm_up_program(recipe: str, num_warmup: int) -> Any:
     from blackjax.adaptation.base import get_filter_adapt_info_fn
 
     def run(posterior: Posterior, key: Array, start: Array, supplied: Array | None) -> Any:
+        low_rank = recipe.endswith("low_rank")
+        metric = _low_rank_core(recipe, num_warmup, len(start)) if low_rank else recipe
         warm_up = blackjax.staged_adaptation(
             blackjax.nuts,
             posterior.log_density,
-            metric=recipe,
+            metric=metric,
             initial_inverse_mass_matrix=supplied,
             schedule_fn=None if supplied is None else _all_fast,
             adaptation_info_fn=get_filter_adapt_info_fn(info_keys=set(_STATISTICS)),
         )
         (state, parameters), info = warm_up.run(key, start, num_warmup)
+        if low_rank:
+            parameters["inverse_mass_matrix"] = _matrix(*parameters["inverse_mass_matrix"])
         return state, parameters, info.info
 
     return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, None)))
+
+
+def _low_rank_core(recipe: str, num_warmup: int, dimension: int) -> Any:
+    """A low-rank recipe with a buffer for all the draws of a window, and at most d eigenvectors.
+
+    BlackJAX's own choices are wrong for both: docs/findings.md.
+    """
+    from blackjax.adaptation.metric_recipes import lookup_recipe
+
+    found = lookup_recipe(recipe)
+    largest_window = max(1, last_window(stan_schedule(num_warmup)))
+    return replace(found, max_rank=min(found.max_rank, dimension)).build_core(
+        buffer_size=largest_window
+    )
+
+
+def _matrix(sigma: Array, vectors: Array, values: Array) -> Array:
+    """`D (I + U (Λ - I) Uᵀ) D`, exactly symmetric."""
+    scaled = sigma[:, None] * vectors
+    return jnp.diag(sigma**2) + (scaled * (values - 1.0)) @ scaled.T
 
 
 @cache

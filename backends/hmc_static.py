@@ -30,7 +30,10 @@ class HandRolledHMC(Backend):
         "dense": WELFORD_DENSE,
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        "fisher_diag": (Lack.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws")
+        "fisher_diag": (Lack.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws"),
+        "fisher_low_rank": (Lack.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws"),
+        "cov_low_rank": (Lack.NOT_IMPLEMENTED, "our metrics are diagonal or dense"),
+        "block": (Lack.NOT_IMPLEMENTED, "our metrics are diagonal or dense"),
     }
 
     def transforms(self, case: Case) -> Transforms:

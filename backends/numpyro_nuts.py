@@ -12,7 +12,13 @@ from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
+from invmass.geometry.estimators import (
+    WELFORD_BLOCK,
+    WELFORD_DENSE,
+    WELFORD_DIAGONAL,
+    Estimator,
+    block_sites,
+)
 from invmass.geometry.families import Array, Family
 from invmass.geometry.posterior import Posterior, Site
 from invmass.geometry.transforms import LibraryTransform, Transforms
@@ -27,10 +33,12 @@ class NumPyroNUTS(Backend):
     extra = "numpyro"
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
+        "block": WELFORD_BLOCK,
         "dense": WELFORD_DENSE,
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        "fisher_diag": (Lack.NOT_YET, "NumPyro estimates by Welford alone")
+        name: (Lack.NOT_YET, "NumPyro estimates by Welford alone")
+        for name in ("fisher_diag", "fisher_low_rank", "cov_low_rank")
     }
 
     def transforms(self, case: Case) -> Transforms:
@@ -59,19 +67,18 @@ class NumPyroNUTS(Backend):
     ) -> Tuned:
         from numpyro.infer.hmc_util import build_adaptation_schedule
 
-        dense, adapt = self.estimators[metric].dense, supplied is None
+        adapt, estimator = supplied is None, self.estimators[metric].on_sites(case.posterior.slices)
+        if estimator.block and not adapt and np.any(supplied != estimator.shaped(supplied)):
+            raise UsageError("numpyro: a supplied block metric must be zero outside its block")
         initial = None if supplied is None else jnp.asarray(supplied)
-        program = _warm_up_program(dense, adapt, num_warmup)
+        program = _warm_up_program(metric, adapt, num_warmup)
         state, fields = jax.tree.map(
             np.asarray, program(case.posterior.on_device(), keys, jnp.asarray(starts), initial)
         )
-        order = _to_declared(case.posterior)
         slow_windows = build_adaptation_schedule(num_warmup)[1:-1]
         window = slow_windows[-1].end - slow_windows[-1].start + 1 if slow_windows else 0
         return Tuned(
-            inverse_mass_matrix=_reordered(state["inverse_mass_matrix"], order),
-            step_size=state["step_size"],
-            position=state["position"][:, order],
+            **state,
             gradients=fields["num_steps"].sum(axis=1),
             acceptance=fields["accept_prob"].mean(axis=1),
             divergences=fields["diverging"].sum(axis=1),
@@ -79,13 +86,13 @@ class NumPyroNUTS(Backend):
         )
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-        dense = tuned.inverse_mass_matrix.ndim == 3
-        to_sorted = np.argsort(_to_declared(case.posterior))
-        position, fields = _sample_program(dense, num_samples)(
+        # to draw, a block metric is a dense one with zeros in it
+        metric = "dense" if tuned.inverse_mass_matrix.ndim == 3 else "diagonal"
+        position, fields = _sample_program(metric, num_samples)(
             case.posterior.on_device(),
             keys,
             jnp.asarray(tuned.position),
-            jnp.asarray(_reordered(tuned.inverse_mass_matrix, to_sorted)),
+            jnp.asarray(tuned.inverse_mass_matrix),
             jnp.asarray(tuned.step_size),
         )
         return Draws(
@@ -100,19 +107,15 @@ _FIELDS = ("num_steps", "accept_prob", "diverging")
 
 
 @cache
-def _warm_up_program(dense: bool, adapt: bool, num_warmup: int) -> Any:
+def _warm_up_program(metric: str, adapt: bool, num_warmup: int) -> Any:
     from numpyro.infer import MCMC, NUTS
 
     def run(posterior: Posterior, keys: Array, starts: Array, supplied: Array | None) -> Any:
-        sites = tuple(sorted(posterior.sites))
-        to_sorted = np.argsort(_to_declared(posterior))
-        if supplied is not None:
-            supplied = {sites: _reordered(supplied[None], to_sorted)[0]}
         kernel = NUTS(
             _model,
-            dense_mass=dense,
+            dense_mass=_dense_mass(posterior, metric),
             adapt_mass_matrix=adapt,
-            inverse_mass_matrix=supplied,
+            inverse_mass_matrix=None if adapt else _split(supplied, posterior, metric),
         )
         mcmc = MCMC(
             kernel,
@@ -130,13 +133,10 @@ def _warm_up_program(dense: bool, adapt: bool, num_warmup: int) -> Any:
             collect_warmup=True,
         )
         adapted = mcmc.last_state.adapt_state
-        position = jnp.concatenate(
-            [mcmc.last_state.z[name].reshape(len(starts), -1) for name in sites], axis=1
-        )
         state = {
-            "inverse_mass_matrix": adapted.inverse_mass_matrix[sites],
+            "inverse_mass_matrix": _joined(adapted.inverse_mass_matrix, posterior, metric),
             "step_size": adapted.step_size,
-            "position": position,
+            "position": jax.vmap(posterior.flatten)(mcmc.last_state.z),
         }
         return state, mcmc.get_extra_fields(group_by_chain=True)
 
@@ -144,21 +144,20 @@ def _warm_up_program(dense: bool, adapt: bool, num_warmup: int) -> Any:
 
 
 @cache
-def _sample_program(dense: bool, num_samples: int) -> Any:
+def _sample_program(metric: str, num_samples: int) -> Any:
     from numpyro.infer import MCMC, NUTS
 
-    def one(posterior: Posterior, key: Array, start: Array, metric: Array, step_size: Array) -> Any:
-        sites = tuple(sorted(posterior.sites))
+    def one(posterior: Posterior, key: Array, start: Array, tuned: Array, step_size: Array) -> Any:
         kernel = NUTS(
             _model,
-            dense_mass=dense,
+            dense_mass=_dense_mass(posterior, metric),
             step_size=step_size,
-            inverse_mass_matrix={sites: metric},
+            inverse_mass_matrix=_split(tuned, posterior, metric),
             adapt_step_size=False,
             adapt_mass_matrix=False,
         )
         mcmc = MCMC(kernel, num_warmup=0, num_samples=num_samples, progress_bar=False)
-        unconstrained = tuple(f"z.{name}" for name in sites)
+        unconstrained = tuple(f"z.{name}" for name in posterior.sites)
         mcmc.run(
             key,
             posterior,
@@ -166,7 +165,7 @@ def _sample_program(dense: bool, num_samples: int) -> Any:
             extra_fields=(*_FIELDS, *unconstrained),
         )
         fields = mcmc.get_extra_fields()
-        z = {name: fields.pop(f"z.{name}") for name in sites}
+        z = {name: fields.pop(f"z.{name}") for name in posterior.sites}
         return jax.vmap(posterior.flatten)(z), fields
 
     return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, 0)))
@@ -214,13 +213,38 @@ def _lower(family: Family) -> Any:
     raise UsageError(f"numpyro: no distribution is known for the family {type(family).__name__}")
 
 
-def _to_declared(posterior: Posterior) -> np.ndarray:
-    """Indices that bring NumPyro's coordinates (sorted by site) into declared order."""
-    slices = posterior.slices
-    in_sorted = np.concatenate([np.r_[slices[name]] for name in sorted(slices)])
-    return np.argsort(in_sorted)
+def _dense_mass(posterior: Posterior, metric: str) -> bool | list[tuple[str, ...]]:
+    """NumPyro's option of that name."""
+    return [block_sites(posterior.sites)] if metric == "block" else metric == "dense"
 
 
-def _reordered(metrics: Array, order: np.ndarray) -> Array:
-    """Metrics of shape (R, d) or (R, d, d) with their coordinates in another order."""
-    return metrics[:, order] if metrics.ndim == 2 else metrics[:, order][:, :, order]
+def _split(matrix: Array, posterior: Posterior, metric: str) -> dict[tuple[str, ...], Array]:
+    """M⁻¹, (d,) or (d, d), as NumPyro takes it: by the tuples of sites that are held together."""
+    if metric != "block":
+        sites = tuple(sorted(posterior.sites))
+        index = _coordinates(posterior, sites)
+        return {sites: matrix[index] if matrix.ndim == 1 else matrix[np.ix_(index, index)]}
+    sites = block_sites(posterior.sites)
+    index = _coordinates(posterior, sites)
+    found = {sites: matrix[np.ix_(index, index)]}
+    if rest := tuple(sorted(set(posterior.sites) - set(sites))):
+        found[rest] = jnp.diagonal(matrix)[_coordinates(posterior, rest)]
+    return found
+
+
+def _joined(parts: dict[tuple[str, ...], Array], posterior: Posterior, metric: str) -> Array:
+    """The inverse of `_split`, for R replicates: (R, d) or (R, d, d)."""
+    d, replicates = posterior.dimension, len(next(iter(parts.values())))
+    joined = jnp.zeros((replicates, d) if metric == "diagonal" else (replicates, d, d))
+    for sites, part in parts.items():
+        index = _coordinates(posterior, sites)
+        place: tuple[np.ndarray, ...] = (index,) if metric == "diagonal" else (index, index)
+        if part.ndim == 3:
+            place = np.ix_(index, index)
+        joined = joined.at[:, *place].set(part)
+    return joined
+
+
+def _coordinates(posterior: Posterior, sites: tuple[str, ...]) -> np.ndarray:
+    """Where the coordinates of these sites stand in declared order."""
+    return np.concatenate([np.r_[posterior.slices[name]] for name in sites])

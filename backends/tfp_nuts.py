@@ -39,7 +39,8 @@ class TFPNUTS(Backend):
         "dense": RUNNING_COVARIANCE,
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        "fisher_diag": (Lack.NOT_YET, "TFP has running variances and covariances alone")
+        name: (Lack.NOT_YET, "TFP has running variances and covariances alone")
+        for name in ("fisher_diag", "fisher_low_rank", "cov_low_rank", "block")
     }
 
     def transforms(self, case: Case) -> Transforms:

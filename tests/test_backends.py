@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from invmass.backends.backend import Tuned
+from invmass.backends.blackjax_nuts import _matrix
 from invmass.backends.registry import OWN, load_backend, select_backends
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.errors import BackendFaultError, BackendUnavailableError, UsageError
@@ -28,8 +30,10 @@ def tuned(**changes: np.ndarray) -> Tuned:
     return Tuned(**arrays | changes, window=500)
 
 
-@pytest.mark.parametrize("metric", ["diagonal", "dense"])
-@pytest.mark.parametrize("name", OWN)
+EVERY_METRIC = [(name, metric) for name in OWN for metric in load_backend(name).estimators]
+
+
+@pytest.mark.parametrize(("name", "metric"), EVERY_METRIC)
 def test_supplied_metric_is_kept_and_used(name: str, metric: str) -> None:
     """Read back bit by bit; and a metric 100 times as large asks for a tenth of the step size."""
     backend = load_backend(name)
@@ -50,6 +54,57 @@ def test_supplied_metric_is_kept_and_used(name: str, metric: str) -> None:
         )
         steps.append(np.exp(np.mean(np.log(answer.step_size))))
     assert steps[0] / steps[1] == pytest.approx(10, rel=0.25)
+
+
+def test_every_metric_is_tuned_or_lacked_by_every_backend() -> None:
+    metrics = {metric for _, metric in EVERY_METRIC}
+    for name in OWN:
+        backend = load_backend(name)
+        assert metrics == set(backend.estimators) | set(backend.lacks)
+
+
+def test_block_metric_is_split_by_sites_and_joined_in_declared_order() -> None:
+    """mixed_sites declares level, shares, bend, gain: the block is level and bend."""
+    pytest.importorskip("numpyro")
+    case, backend = all_cases()["mixed_sites"], load_backend("numpyro")
+    truth = Experiment(case, backend, "block", Settings()).truth
+    supplied = np.diag(np.diag(truth.inverse_fisher))
+    level, bend = (case.posterior.slices[name].start for name in ("level", "bend"))
+    supplied[level, bend] = supplied[bend, level] = 0.4 * np.sqrt(
+        supplied[level, level] * supplied[bend, bend]
+    )
+    supplied = supplied.astype(np.float32)
+
+    def warm_up(matrix: np.ndarray) -> Tuned:
+        keys = jax.random.split(jax.random.key(0), REPLICATES)
+        starts = np.tile(truth.position.astype(np.float32), (REPLICATES, 1))
+        return backend.warm_up(case, "block", keys, starts, 20, matrix)
+
+    found = warm_up(supplied).inverse_mass_matrix
+    np.testing.assert_array_equal(found, np.broadcast_to(supplied, found.shape))
+    supplied[level, bend + 1] = supplied[bend + 1, level] = 1e-3
+    with pytest.raises(UsageError, match="zero outside its block"):
+        warm_up(supplied)
+
+
+def test_draws_with_the_matrix_of_a_low_rank_metric_are_draws_with_that_metric() -> None:
+    """BlackJAX gives both the same kinetic energy, and momenta of the same covariance."""
+    metrics = pytest.importorskip("blackjax.mcmc.metrics")
+    random = np.random.default_rng(0)
+    sigma, values = np.exp(random.normal(size=5)), np.exp(random.normal(size=3))
+    vectors = np.linalg.qr(random.normal(size=(5, 3)))[0]
+    low_rank = metrics.default_metric(metrics.LowRankInverseMassMatrix(sigma, vectors, values))
+    matrix = metrics.default_metric(_matrix(jnp.asarray(sigma), vectors, values))
+    momentum = jnp.asarray(random.normal(size=5))
+    assert low_rank.kinetic_energy(momentum) == pytest.approx(
+        float(matrix.kinetic_energy(momentum)), rel=1e-5
+    )
+
+    def mass(metric: metrics.Metric) -> np.ndarray:
+        root = jax.vmap(lambda e: metric.scale(None, e, inv=False, trans=False))(jnp.eye(5))
+        return np.asarray(root.T @ root)
+
+    np.testing.assert_allclose(mass(low_rank), mass(matrix), rtol=1e-4, atol=1e-5)
 
 
 def test_tuned_matrices_are_saved_and_loaded_as_they_are(tmp_path: Path) -> None:

@@ -286,11 +286,6 @@ def test_fisher_divergence_on_a_correlated_gaussian_converges_to_its_closed_form
     assert np.all(found < 0.6 * np.diag(covariance))
 
 
-def test_a_dense_fisher_divergence_is_refused() -> None:
-    with pytest.raises(UsageError, match="diagonal"):
-        Estimator(Rule.FISHER_DIVERGENCE, dense=True, regularisation=Regularisation.NONE)
-
-
 @pytest.mark.parametrize("draws", [25, 500, 1100])
 def test_regularisation_is_stans_formula(draws: int) -> None:
     covariance = np.array([[4.0, 1.0], [1.0, 9.0]])

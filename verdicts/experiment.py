@@ -87,8 +87,8 @@ class Experiment:
 
     @property
     def estimator(self) -> Estimator:
-        """The rule that tunes this metric."""
-        return self.backend.estimators[self.metric]
+        """The rule that tunes this metric, for the sites of the case."""
+        return self.backend.estimators[self.metric].on_sites(self.case.posterior.slices)
 
     @property
     def truth(self) -> Truth:
