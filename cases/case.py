@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +31,7 @@ class Case:
         observations: the data and their distribution as functions of the sites.
         truth: the constrained parameters x* at which the Fisher information is taken.
         version: raised when the problem changes, so that old rows are not compared with new.
+        tier: "quick", or "full" if it is left out unless asked for.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Case:
     observations: Mapping[str, Observation]
     truth: Sites
     version: int = 1
+    tier: Literal["quick", "full"] = "quick"
 
     @cached_property
     def posterior(self) -> Posterior:
