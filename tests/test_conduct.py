@@ -135,3 +135,8 @@ def test_columns_that_say_the_same_do_not_count_as_many() -> None:
     )
     assert three.found == pytest.approx(one.found)
     assert np.log(three.high / three.low) > 0.8 * np.log(one.high / one.low)
+
+
+def test_supplied_metric_of_one_coordinate_is_judged_too() -> None:
+    verdict = judged(conduct.supplied, broken.KeepsSuppliedUnused(), case="gaussian_mean")
+    assert verdict.status is Status.FAIL

@@ -107,7 +107,7 @@ def supplied(experiment: Experiment) -> Verdict:
     """
     covariance = experiment.truth.moments.covariance
     # signs that alternate turn correlations round: without them a dense metric is another one
-    stretch = 2.0 * (-1.0) ** np.arange(len(covariance)) * np.linspace(0.5, 1.0, len(covariance))
+    stretch = 2.0 * (-1.0) ** np.arange(len(covariance)) * np.linspace(1.0, 0.5, len(covariance))
     sheared = covariance * np.outer(stretch, stretch)
     metrics = [
         experiment.estimator.shaped(m).astype(experiment.starts(1).dtype)
