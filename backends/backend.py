@@ -131,7 +131,7 @@ class Draws:
 
 
 class Lack(enum.StrEnum):
-    """Why a backend does not tune a metric."""
+    """Why a backend does not do what others do."""
 
     NOT_IMPLEMENTED = "not implemented"  # ours to do
     NOT_YET = "not yet"  # the library's to do
@@ -146,7 +146,11 @@ class Backend(abc.ABC):
         requires: distributions that must be installed, the first of them the library itself.
         extra: the extra of `invmass` that installs them, if there is one.
         estimators: for each metric that it can tune, the rule by which it does so.
-        lacks: for each metric that others tune and it does not, why, and the reason.
+        lacks: for each metric that others tune and it does not, why, and the reason; so too for
+            `"supplied"`, if it cannot keep a metric that is handed to it.
+        target_acceptance: what its step size is tuned for; None if it does not say.
+        metropolis: a draw either is the end of its trajectory or repeats the one before, so that
+            acceptance can be counted; not so for NUTS.
     """
 
     name: ClassVar[str]
@@ -154,6 +158,8 @@ class Backend(abc.ABC):
     extra: ClassVar[str] = ""
     estimators: ClassVar[Mapping[str, Estimator]]
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = MappingProxyType({})
+    target_acceptance: ClassVar[float | None] = None
+    metropolis: ClassVar[bool] = False
 
     @abc.abstractmethod
     def transforms(self, case: Case) -> Transforms:
@@ -207,7 +213,7 @@ class Backend(abc.ABC):
             raise BackendUnavailableError(f"backend {self.name!r}: {reason}")
 
     def why_lacking(self, metric: str) -> str | None:
-        """The reason why it does not tune `metric`; None if it does, or if none is declared."""
+        """Why it does not tune `metric`, or keep a `"supplied"` one; None if undeclared."""
         if metric not in self.lacks:
             return None
         word, reason = self.lacks[metric]

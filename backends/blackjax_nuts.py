@@ -46,6 +46,7 @@ class BlackJAXNUTS(Backend):
     name = "blackjax"
     requires = ("blackjax",)
     extra = "blackjax"
+    target_acceptance = 0.8  # its default
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
         "fisher_diag": FISHER_DIAGONAL,

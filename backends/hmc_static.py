@@ -10,7 +10,7 @@ import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.metric import make_metric
-from invmass.backends.hmc.sampler import draw, warm_up
+from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, draw, warm_up
 from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.cases.case import Case
 from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
@@ -25,6 +25,8 @@ class HandRolledHMC(Backend):
 
     name = "hmc"
     requires = ("jax",)
+    target_acceptance = TARGET_ACCEPTANCE
+    metropolis = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
         "dense": WELFORD_DENSE,

@@ -31,6 +31,7 @@ class NumPyroNUTS(Backend):
     name = "numpyro"
     requires = ("numpyro",)
     extra = "numpyro"
+    target_acceptance = 0.8  # its default
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
         "block": WELFORD_BLOCK,

@@ -34,6 +34,7 @@ class TFPNUTS(Backend):
     name = "tfp"
     requires = ("tfp-nightly",)
     extra = "tfp"
+    target_acceptance = _TARGET_ACCEPTANCE
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": RUNNING_VARIANCE,
         "dense": RUNNING_COVARIANCE,

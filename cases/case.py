@@ -36,6 +36,7 @@ class Case:
             the data say too little alone.
         tier: "quick", or "full" if it is left out unless asked for.
         version: raised when the problem changes, so that old rows are not compared with new.
+        tier: "quick", or "full" if it is left out unless asked for.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     prior_informs: bool = False
     tier: Literal["quick", "full"] = "quick"
     version: int = 1
+    tier: Literal["quick", "full"] = "quick"
 
     @cached_property
     def posterior(self) -> Posterior:

@@ -4,13 +4,14 @@ import blackjax
 import jax
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Tuned
+from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.geometry.estimators import WELFORD_DIAGONAL
 
 
 class WindowedNUTS(Backend):
     name, requires = "windowed-nuts", ("blackjax",)
     estimators = {"diagonal": WELFORD_DIAGONAL}  # noqa: RUF012
+    lacks = {"supplied": (Lack.NOT_IMPLEMENTED, "it always tunes")}  # noqa: RUF012
 
     def transforms(self, case):
         return case.posterior.default_transforms

@@ -41,6 +41,9 @@ def options(*names: str) -> Callable[[Command], Command]:
         ),
         "replicates": click.option("--replicates", type=int, help="Cap; default 2048."),
         "num-warmup": click.option("--num-warmup", type=int, help="Warm-up steps; default 1000."),
+        "tier": click.option(
+            "--tier", type=click.Choice(["quick", "full"]), default="quick", show_default=True
+        ),
         "results": click.option(
             "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True
         ),
@@ -78,7 +81,7 @@ def cli() -> None:
 
 
 @cli.command(context_settings={"ignore_unknown_options": False})
-@options("backend", "metric", "case", *SETTINGS, "device", "x64", "results", "json")
+@options("backend", "metric", "case", "tier", *SETTINGS, "device", "x64", "results", "json")
 @click.option("--xfails-file", type=click.Path(path_type=Path), help="Known failures.")
 @click.option("--jobs", type=int, default=1, help="Processes (needs pytest-xdist).")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)

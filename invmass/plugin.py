@@ -15,6 +15,7 @@ import pytest
 
 CLAIM = "invmass_claim"
 TIMING = "invmass_timing"
+FULL = "invmass_full"
 PROPERTY = "invmass"
 
 NUMBERS = ("seed", "tolerance", "false-alarm", "replicates", "num-warmup")
@@ -77,6 +78,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("false-alarm", type=float, metavar="A", help="α of each verdict (default 1e-6)")
     add("replicates", type=int, metavar="R", help="cap on replicates (default 2048)")
     add("num-warmup", type=int, metavar="N", help="warm-up steps (default 1000)")
+    add("tier", choices=("quick", "full"), default="quick", help="how much to check")
     add("results", type=Path, metavar="DIR", help="append a row for each check to this folder")
     add("xfails-file", type=Path, metavar="FILE", help="known failures: one 'id  # reason' a line")
 
@@ -88,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "invmass_once: one metric for each case and backend is enough"
     )
+    config.addinivalue_line("markers", f"{FULL}: a check of the full tier, left out of the quick")
     config.stash[TALLY] = Tally()
     folder = option(config, "results")
     if folder is not None:
@@ -133,20 +136,27 @@ def stable_id(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    _leave_out(config, items)
     _mark_known_failures(config, items)
+    _leave_out(config, items)
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect checks about cases that were not chosen; and either the timings or the claims."""
+    """Deselect checks about cases that were not chosen; and either the timings or the claims.
+
+    Unless the tier is the full one, so are checks and cases of that tier; a case that was named is
+    always of the quick one.
+    """
+    quick = option(config, "tier") == "quick"
     wanted_marker = TIMING if config.getoption("--benchmark-only", default=False) else CLAIM
 
     def wanted(item: pytest.Item) -> bool:
         if not (item.get_closest_marker(CLAIM) or item.get_closest_marker(TIMING)):
             return True
         # pytest keeps one item for an empty list of parameters
-        chosen = isinstance(item.callspec.params["experiment"], tuple)  # type: ignore[attr-defined]
-        return chosen and item.get_closest_marker(wanted_marker) is not None
+        cell = item.callspec.params["experiment"]  # type: ignore[attr-defined]
+        if not isinstance(cell, tuple) or item.get_closest_marker(wanted_marker) is None:
+            return False
+        return not (quick and (item.get_closest_marker(FULL) or cell.tier == "full"))  # type: ignore[attr-defined]
 
     unwanted = [item for item in items if not wanted(item)]
     if unwanted:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from invmass.reports.rows import load_rows
+from invmass.verdicts import conduct
 
 HERE = Path(__file__).parent
 ON_ONE = ("--case", "gaussian_mean", "--metric", "diagonal")
@@ -155,6 +156,46 @@ def test_metric_that_a_backend_lacks_is_skipped_with_its_reason(tmp_path: Path) 
     assert answer.returncode == 0, answer.stdout
     assert statuses(tmp_path, "hmc") == {"pass", "skipped"}
     assert "hmc: 2 × fisher_diag: not implemented: our sampler" in answer.stdout
+
+
+def collected(folder: Path, *words: str) -> list[str]:
+    """Ids of the checks that a session would run."""
+    answer = run(folder, "pytest", "--pyargs", "invmass.cases", "--collect-only", "-q", *words)
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    return [line.rpartition("/")[2] for line in answer.stdout.splitlines() if "::" in line]
+
+
+FULL_CASE = """
+from dataclasses import replace
+from invmass.cases import catalogue
+
+known = catalogue.all_cases()
+long = dict(known) | {"gaussian_mean": replace(known["gaussian_mean"], tier="full")}
+catalogue.all_cases = lambda: long
+"""
+
+
+def test_full_tier_adds_checks_and_cases_and_a_named_case_is_of_any_tier(tmp_path: Path) -> None:
+    (tmp_path / "full_case.py").write_text(FULL_CASE)
+    words = ("-p", "full_case", "--invmass-backend=hmc", "--invmass-metric=dense")
+    full_check = "test_every_supplied_metric_is_used"
+    quick = collected(tmp_path, *words)
+    assert not any("gaussian_mean" in test or full_check in test for test in quick)
+    full = collected(tmp_path, *words, "--invmass-tier=full")
+    assert set(quick) < set(full)
+    for name in (conduct.FIT, "gaussian_mean"):
+        assert f"test_contract.py::{full_check}[{name}-hmc-dense]" in full
+    named = collected(tmp_path, *words, "--invmass-case=gaussian_mean")
+    assert "test_density.py::test_density_agrees[gaussian_mean-hmc-dense]" in named
+    assert not any(full_check in test for test in named)
+
+
+def test_known_failure_of_the_full_tier_is_not_stale_in_the_quick_one(tmp_path: Path) -> None:
+    known = tmp_path / "known.txt"
+    known.write_text(
+        "test_conduct::test_equivariant_at_several_lengths[quadratic_fit-hmc-dense]  # some day\n"
+    )
+    assert collected(tmp_path, f"--invmass-xfails-file={known}")
 
 
 def test_example_backend_of_the_readme_is_judged(tmp_path: Path) -> None:

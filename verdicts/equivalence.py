@@ -7,7 +7,7 @@ Bonferroni over the entries, and α/2ᵏ spent at the k-th look at the growing s
 """
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,7 +23,7 @@ class Status(enum.StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
-Scale = Literal["log", "linear"]
+Scale = Literal["log", "linear", "precision"]
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,19 @@ class Statistic:
 
     Attributes:
         entry: its name.
-        values: one for each replicate, shape (R,); positive on the log scale.
-        expected: what the expectation of the values should be.
-        scale: "log" judges the ratio of the expectation to `expected`, "linear" the difference.
+        values: one for each replicate, shape (R,); positive on the log scale. On the scale
+            "precision" there may be several that should have the same variance, shape (R, k).
+        expected: what the expectation of the values should be, or one over their variance.
+        scale: "log" judges the ratio of the expectation to `expected`, "linear" the difference,
+            "precision" the ratio of one over the variance to `expected`.
+        margin: its own, where it is not that of the verdict.
     """
 
     entry: str
     values: np.ndarray
     expected: float
     scale: Scale
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Verdict:
 
 
 def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
-    """Two-sided Student-t interval of level 1 - α for the expectation of a statistic.
+    """Two-sided interval of level 1 - α for the expectation of a statistic: Student's t.
 
     On the log scale it is Cox's interval for a log-normal mean, `ȳ + s²/2 ± t·sqrt(s²/R +
     s⁴/(2(R-1)))` with y = log value: the mean of the logarithms alone would sit ½ Var too low.
@@ -120,7 +124,11 @@ def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
     count = len(statistic.values)
     values = np.asarray(statistic.values, dtype=np.float64)
     quantile = scipy.stats.t.isf(alpha / 2, count - 1)
-    if statistic.scale == "log":
+    scale = statistic.scale
+    if scale == "precision":
+        scale = "log"
+        found, low, high = _precision(values.reshape(count, -1), alpha)
+    elif scale == "log":
         logs = np.log(values)
         variance = np.var(logs, ddof=1)
         centre = np.mean(logs) + variance / 2
@@ -137,14 +145,37 @@ def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
         float(high),
         statistic.expected,
         margin,
-        statistic.scale,
+        scale,
     )
+
+
+def _precision(values: np.ndarray, alpha: float) -> tuple[float, float, float]:
+    """One over the variance that k columns share, with its interval; values of shape (R, k).
+
+    The variance is pooled, and taken for a multiple of χ² whose degrees of freedom ν give it the
+    spread that is seen over replicates (Satterthwaite, Biometrics Bulletin 2, 1946), whatever the
+    kurtosis and the correlation of the columns; ν is at most that of independent normal values.
+    That ν is itself estimated is paid for as Student's t pays for its variance.
+    """
+    count, columns = values.shape
+    squares = np.mean((values - values.mean(axis=0)) ** 2, axis=1) * count / (count - 1)
+    tiny = np.finfo(np.float64).eps ** 2  # values that are all the same have a precision, too
+    variance = max(np.mean(squares), tiny)
+    seen = 2 * count * variance**2 / max(np.var(squares, ddof=1), tiny**2)
+    freedom = min(seen, (count - 1) * columns)
+    freedom *= (scipy.stats.norm.isf(alpha / 2) / scipy.stats.t.isf(alpha / 2, count - 1)) ** 2
+    ends = scipy.stats.chi2.ppf(alpha / 2, freedom), scipy.stats.chi2.isf(alpha / 2, freedom)
+    low, high = (float(end / freedom / variance) for end in ends)
+    return float(1 / variance), low, high
 
 
 def look(statistics: Sequence[Statistic], margin: float, alpha: float, number: int) -> Verdict:
     """Judge once, at the `number`-th look (counted from one) of a sequence."""
     level = alpha / 2**number / len(statistics)
-    intervals = tuple(interval(statistic, margin, level) for statistic in statistics)
+    intervals = tuple(
+        interval(entry, margin if entry.margin is None else entry.margin, level)
+        for entry in statistics
+    )
     if any(i.outside for i in intervals):
         status = Status.FAIL
     elif all(i.inside for i in intervals):
@@ -176,6 +207,23 @@ def sequential(
 
 def exact(entry: str, found: float, tolerance: float) -> Verdict:
     """A deterministic claim: `found` is a deviation that must not exceed the tolerance."""
-    status = Status.PASS if found <= tolerance else Status.FAIL
-    only = Interval(entry, found, found, found, 0.0, tolerance, "linear")
-    return Verdict(status, (only,), 1, 1, 0.0, tolerance)
+    return all_exact({entry: found}, tolerance)
+
+
+def all_exact(deviations: Mapping[str, float], tolerance: float) -> Verdict:
+    """A deterministic claim of several entries: none may exceed the tolerance."""
+    within = all(found <= tolerance for found in deviations.values())
+    intervals = tuple(
+        Interval(entry, found, found, found, 0.0, tolerance, "linear")
+        for entry, found in deviations.items()
+    )
+    status = Status.PASS if within else Status.FAIL
+    return Verdict(status, intervals, 1, 1, 0.0, tolerance)
+
+
+def whiten(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """`L⁻¹ M⁻¹ L⁻ᵀ` with L the Cholesky factor of the reference; ratios if it is a vector."""
+    if reference.ndim == 1:
+        return metrics / reference
+    inverse = np.linalg.inv(np.linalg.cholesky(reference))
+    return inverse @ metrics @ inverse.T

@@ -116,7 +116,7 @@ class Experiment:
         while len(self._tuned) * BATCH < count:
             self._tuned.append(self.timed(self.warm_up_call(len(self._tuned))))
             self._tuned[-1].check(self.case.dimension, BATCH, self.estimator.dense, self.name)
-        return _first(self._tuned, count)
+        return joined(self._tuned, count)
 
     def draws(self, count: int) -> Draws:
         """Draws of the first `count` replicates with what each of them tuned."""
@@ -124,11 +124,11 @@ class Experiment:
             draws = self.timed(self.sample_call(len(self._draws)))
             draws.check(self.case.dimension, BATCH, NUM_SAMPLES, self.name)
             self._draws.append(draws)
-        return _first(self._draws, count)
+        return joined(self._draws, count)
 
     def warm_up_call(self, batch: int) -> Callable[[], Tuned]:
         """The call that warms one batch of replicates up; all but the call itself is done."""
-        starts, keys = self.starts((batch + 1) * BATCH)[-BATCH:], self._keys(batch, 0)
+        starts, keys = self.starts((batch + 1) * BATCH)[-BATCH:], self.keys(batch)
         return lambda: self.backend.warm_up(
             self.case, self.metric, keys, starts, self.settings.num_warmup
         )
@@ -136,10 +136,15 @@ class Experiment:
     def sample_call(self, batch: int) -> Callable[[], Draws]:
         """The call that draws from one batch of tuned replicates."""
         self.tuned((batch + 1) * BATCH)
-        tuned, keys = self._tuned[batch], self._keys(batch, 1)
+        return self.resample_call(batch, self._tuned[batch])
+
+    def resample_call(self, batch: int, tuned: Tuned) -> Callable[[], Draws]:
+        """The same with anything else in place of what the batch tuned; the keys are the same."""
+        keys = self.keys(batch, purpose=1)
         return lambda: self.backend.sample(self.case, tuned, keys, NUM_SAMPLES)
 
-    def _keys(self, batch: int, purpose: int) -> jax.Array:
+    def keys(self, batch: int, purpose: int = 0) -> jax.Array:
+        """Random keys of one batch, shape (BATCH,): for warm-up (0), or for draws (1)."""
         key = jax.random.key(self.settings.seed)
         for number in (zlib.crc32(self.name.encode()), purpose, batch):
             key = jax.random.fold_in(key, number)
@@ -171,7 +176,7 @@ def _truth(case: Case, backend: Backend) -> Truth:
         return case.truth_in(backend.transforms(case))
 
 
-def _first(batches: list[T], count: int) -> T:
+def joined(batches: list[T], count: int) -> T:
     """All batches joined along the replicates, cut to `count`; what is not an array is kept."""
     joined = {}
     for entry in fields(batches[0]):  # type: ignore[arg-type]

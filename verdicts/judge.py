@@ -10,7 +10,8 @@ import numpy as np
 from invmass.backends.backend import Tuned
 from invmass.geometry.families import Array
 from invmass.geometry.precision import float64
-from invmass.verdicts.equivalence import Statistic, Status, Verdict, exact, sequential
+from invmass.verdicts import conduct
+from invmass.verdicts.equivalence import Statistic, Status, Verdict, exact, sequential, whiten
 from invmass.verdicts.experiment import BATCH, Experiment
 
 MATCHES = "matches the inverse Fisher"
@@ -40,6 +41,7 @@ def all_claims(experiment: Experiment) -> Iterator[tuple[str, Verdict]]:
     yield CONVERGES, target(experiment)
     yield DENSITY, density(experiment)
     yield DRAWS, draws(experiment)
+    yield from conduct.all_claims(experiment)
 
 
 def inverse_fisher(experiment: Experiment) -> tuple[str, Verdict]:
@@ -131,7 +133,7 @@ def draws(experiment: Experiment) -> Verdict:
 def geometry_gap(experiment: Experiment) -> float:
     """Largest deviation of the target from the inverse Fisher, in whitened entries."""
     reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
-    ratio = _whiten(experiment.target[None], reference)[0]
+    ratio = whiten(experiment.target[None], reference)[0]
     if ratio.ndim == 1:
         return float(np.max(np.abs(np.log(ratio))))
     off_diagonal = ratio - np.diag(np.diag(ratio))
@@ -147,7 +149,7 @@ def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
     reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
 
     def diagonal(metric: np.ndarray) -> np.ndarray:
-        ratio = _whiten(metric[None], reference)[0]
+        ratio = whiten(metric[None], reference)[0]
         return ratio if ratio.ndim == 1 else np.diag(ratio)
 
     geometry = diagonal(experiment.target)
@@ -166,11 +168,11 @@ def _judge_metric(
     experiment: Experiment, reference: np.ndarray, expected: np.ndarray, gap: float = 0.0
 ) -> Verdict:
     """M⁻¹ whitened by `reference` against `expected` whitened likewise."""
-    centre = _whiten(expected[None], reference)[0]
+    centre = whiten(expected[None], reference)[0]
 
     def statistics(count: int) -> list[Statistic]:
         tuned: Tuned = experiment.tuned(count)
-        ratios = _whiten(tuned.inverse_mass_matrix.astype(np.float64), reference)
+        ratios = whiten(tuned.inverse_mass_matrix.astype(np.float64), reference)
         if ratios.ndim == 2:
             return [
                 Statistic(entry, ratios[:, i], float(centre[i]), "log")
@@ -210,11 +212,3 @@ def _diagonal_names(experiment: Experiment) -> list[str]:
     if experiment.estimator.dense:
         return [f"S[{i},{i}]" for i in range(experiment.case.dimension)]
     return list(experiment.case.posterior.coordinates)
-
-
-def _whiten(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`L⁻¹ M⁻¹ L⁻ᵀ` with L the Cholesky factor of the reference; ratios if it is a vector."""
-    if reference.ndim == 1:
-        return metrics / reference
-    inverse = np.linalg.inv(np.linalg.cholesky(reference))
-    return inverse @ metrics @ inverse.T

@@ -9,12 +9,16 @@ from invmass.verdicts.experiment import Settings
 
 
 class Cell(NamedTuple):
-    """A combination by its names, as test ids show it; `spec` is what loads the backend."""
+    """A combination by its names, as test ids show it; `spec` is what loads the backend.
+
+    `tier` is that of the case, or "quick" if the case was asked for.
+    """
 
     case: str
     spec: str
     backend: str
     metric: str
+    tier: str = "quick"
 
     def __str__(self) -> str:
         return f"{self.case}-{self.backend}-{self.metric}"
@@ -36,7 +40,7 @@ def select_cells(
     check_metrics(chosen, metrics)
     specs = list(dict.fromkeys(backends)) or [backend.name for backend in chosen]
     return [
-        Cell(case.name, spec, backend.name, metric)
+        Cell(case.name, spec, backend.name, metric, "quick" if cases else case.tier)
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
         for metric in [*lacking(backend, metrics), *metrics_of(backend, metrics)]

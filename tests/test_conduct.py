@@ -1,0 +1,142 @@
+"""The claims about a sampler's conduct: each turns red on a fault of its own, and only there."""
+
+from collections.abc import Callable
+
+import broken_backends as broken
+import numpy as np
+import pytest
+
+from invmass.backends.backend import Backend
+from invmass.backends.hmc_static import HandRolledHMC
+from invmass.cases.catalogue import all_cases
+from invmass.cases.motion import Motion
+from invmass.geometry.errors import UsageError
+from invmass.verdicts import conduct
+from invmass.verdicts.equivalence import Statistic, Status, Verdict, interval
+from invmass.verdicts.experiment import Experiment, Settings
+
+Claim = Callable[[Experiment], Verdict]
+
+
+def judged(
+    claim: Claim, backend: Backend, metric: str = "dense", case: str = conduct.FIT
+) -> Verdict:
+    return claim(Experiment(all_cases()[case], backend, metric, Settings()))
+
+
+@pytest.mark.parametrize("metric", ["diagonal", "dense"])
+@pytest.mark.parametrize(
+    "claim",
+    [
+        conduct.spread,
+        conduct.supplied,
+        conduct.moved,
+        conduct.statistics,
+        conduct.contract,
+        conduct.resumes,
+    ],
+)
+def test_right_backend_passes(claim: Claim, metric: str) -> None:
+    assert judged(claim, HandRolledHMC(), metric).status is Status.PASS
+
+
+@pytest.mark.parametrize(
+    ("claim", "backend", "told"),
+    [
+        (conduct.spread, broken.WindowNotReset, "implied sample size"),
+        (conduct.spread, broken.WindowMissing, "implied sample size"),
+        (conduct.spread, broken.OneForAll, "implied sample size"),
+        (conduct.supplied, broken.IgnoresSupplied, "changed the first metric"),
+        (conduct.supplied, broken.KeepsSuppliedUnused, "ratio of step sizes"),
+        (conduct.supplied, broken.UsesTheDiagonalOfSupplied, "ratio of step sizes"),
+        (conduct.moved, broken.SitesPermuted, "S["),
+        (conduct.moved, broken.NaiveVariance, "log ratio"),
+        (conduct.moved, broken.StandardDeviations, "log ratio"),
+        (conduct.statistics, broken.CountsGradientsTwice, "other than one gradient a draw"),
+        (conduct.statistics, broken.CountsDrawsAsGradients, "gradients at half the step"),
+        (conduct.statistics, broken.AcceptanceMisreported, "counted less reported"),
+        (conduct.statistics, broken.HidesDivergences, "did not diverge"),
+        (conduct.statistics, broken.WarmUpMissesItsTarget, "acceptance during warm-up"),
+        (conduct.statistics, broken.SamplesAtAnotherStep, "thousandfold step"),
+        (conduct.contract, broken.MassNotInverse, "nearness to M"),
+        (conduct.contract, broken.StandardDeviations, "nearness to standard deviations"),
+        (conduct.contract, broken.SitesPermuted, "nearness to the reverse order"),
+        (conduct.contract, broken.OneForAll, "with the matrix of another"),
+        (conduct.resumes, broken.LosesTheMetricInAFile, "other draws"),
+    ],
+)
+def test_planted_fault_turns_its_claim_red(claim: Claim, backend: type[Backend], told: str) -> None:
+    case = "mixed_sites" if claim is conduct.contract else conduct.FIT
+    verdict = judged(claim, backend(), case=case)
+    assert verdict.status is Status.FAIL
+    assert told in verdict.worst.entry
+
+
+def test_order_by_name_is_told_from_the_declared_one() -> None:
+    class OrderByName(broken.Wrapped):
+        def tamper(self, matrix: np.ndarray) -> np.ndarray:
+            slices = all_cases()["mixed_sites"].posterior.slices
+            order = np.concatenate([np.r_[slices[name]] for name in sorted(slices)])
+            return matrix[:, order][:, :, order]
+
+    verdict = judged(conduct.contract, OrderByName(), case="mixed_sites")
+    assert verdict.worst.entry == "nearness to the order by name"
+    assert verdict.status is Status.FAIL
+
+
+@pytest.mark.parametrize("motion", [conduct.TOGETHER, *conduct.APART])
+def test_posterior_of_a_moved_case_is_the_moved_posterior(motion: Motion) -> None:
+    case = all_cases()[conduct.FIT]
+    moments = case.quadrature.moments()
+    moved = motion.case(case, moments.covariance)
+    assert moved.posterior.structure == case.posterior.structure
+    found = moved.quadrature.moments()
+    mean = motion.points(moments.mean[None], moments.covariance)[0]
+    back = motion.metrics_back(found.covariance[None])[0]
+    np.testing.assert_allclose(back, moments.covariance, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(
+        (found.mean - mean) / np.sqrt(np.diag(found.covariance)), 0.0, atol=0.01
+    )
+
+
+@pytest.mark.parametrize("name", ["notebook-normal", "mixed_sites", "gaussian_mean"])
+def test_case_that_is_no_linear_fit_is_not_moved(name: str) -> None:
+    with pytest.raises(UsageError, match=f"case '{name}' cannot be moved"):
+        conduct.TOGETHER.case(all_cases()[name], np.eye(all_cases()[name].dimension))
+
+
+def log_variances(rounds: int, replicates: int, columns: int) -> np.ndarray:
+    """Logarithms of sample variances of 121 draws each, as warm-up tunes them."""
+    generator = np.random.default_rng(0)
+    return np.log(generator.chisquare(120, (rounds, replicates, columns)) / 120)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("level", [0.05, 0.002])
+def test_interval_of_a_precision_covers_as_often_as_it_promises(columns: int, level: float) -> None:
+    rounds = 10_000
+    values = log_variances(rounds, 64, columns)
+    true = 1 / np.var(log_variances(4, 500_000, 1))
+    missed = sum(
+        not found.low <= true <= found.high
+        for found in (interval(Statistic("e", v, 1.0, "precision"), 1.0, level) for v in values)
+    )
+    # never more often than promised, six standard deviations apart; and not for being too wide
+    deviation = np.sqrt(rounds * level * (1 - level))
+    assert missed < level * rounds + 6 * deviation
+    assert missed > 0.25 * level * rounds - deviation
+
+
+def test_columns_that_say_the_same_do_not_count_as_many() -> None:
+    (values,) = log_variances(1, 64, 1)
+    one, three = (
+        interval(Statistic("e", v, 1.0, "precision"), 1.0, 1e-3)
+        for v in (values, np.repeat(values, 3, axis=1))
+    )
+    assert three.found == pytest.approx(one.found)
+    assert np.log(three.high / three.low) > 0.8 * np.log(one.high / one.low)
+
+
+def test_supplied_metric_of_one_coordinate_is_judged_too() -> None:
+    verdict = judged(conduct.supplied, broken.KeepsSuppliedUnused(), case="gaussian_mean")
+    assert verdict.status is Status.FAIL

@@ -1,0 +1,429 @@
+"""Claims about a sampler's conduct: what it does with a metric, and what it says of itself."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+import numpy as np
+import scipy.linalg
+
+from invmass.backends.backend import Draws, Tuned
+from invmass.cases.motion import Motion
+from invmass.geometry.estimators import Rule
+from invmass.verdicts.equivalence import (
+    Statistic,
+    Status,
+    Verdict,
+    all_exact,
+    sequential,
+    whiten,
+)
+from invmass.verdicts.experiment import BATCH, NUM_SAMPLES, Experiment, joined
+
+SPREAD = "spread is honest"
+SUPPLIED = "supplied metric is used"
+EQUIVARIANT = "equivariant"
+STATISTICS = "statistics are honest"
+CONTRACT = "contract of a tuned matrix"
+RESUMES = "resumes from a file"
+
+FIT = "quadratic_fit"  # a Gaussian of three correlated coordinates: laws of Gaussians hold there
+RESUMED = ("gaussian_mean", "mixed_sites")  # one site with d = 1, and many
+
+FACTOR_TWO = 1.0  # margins, relative
+STEP_SIZE_LAW = 0.25
+MOTION_MARGIN = 0.05
+HALVED_GRADIENTS = 0.5  # the law holds for short steps; tuned ones are near the longest stable
+NEAR_TARGET, COUNTED = 0.05, 0.02  # margins of acceptance, absolute
+TOLD_APART = 0.5  # in logarithms of variances; readings that are nearer to each other are one
+SHORT_WARMUP = 200  # enough to tune a step size alone
+LENGTHS = (200, 500, 2000)
+
+TOGETHER = Motion("moved", shift=1000.0, scale=30.0, turn=1)
+APART = (
+    Motion("shifted", shift=1000.0),
+    Motion("rescaled", scale=30.0),
+    Motion("permuted", turn=1),
+)
+
+T = TypeVar("T", Tuned, Draws)
+
+
+def all_claims(experiment: Experiment) -> Iterator[tuple[str, Verdict]]:
+    """Those of the claims below that are about this combination, as they are reached."""
+    yield CONTRACT, contract(experiment)
+    if not why_no_spread(experiment):
+        yield SPREAD, spread(experiment)
+    if experiment.case.name in RESUMED:
+        yield RESUMES, resumes(experiment)
+    if experiment.case.name == FIT:
+        if not experiment.backend.why_lacking("supplied"):
+            yield SUPPLIED, supplied(experiment)
+        yield EQUIVARIANT, moved(experiment)
+        yield STATISTICS, statistics(experiment)
+
+
+def why_no_spread(experiment: Experiment) -> str | None:
+    """The reason why the spread of this estimator is not predicted; None if it is."""
+    if experiment.estimator.rule is Rule.VARIANCE:
+        return None
+    return f"the spread is predicted for variances alone, not for {experiment.estimator.rule.value}"
+
+
+def spread(experiment: Experiment) -> Verdict:
+    """Do the replicates scatter as the effective draws of one window do, within a factor of two?
+
+    The sample size that they imply, `(κ₄-1)/Var(log Sᵢᵢ)`, against the length of the window times
+    the share of effective draws for z², pooled over the coordinates. Both that share and κ₄ are
+    those of the draws. The part of Sᵢᵢ that regularisation adds has no spread, and is left out.
+    A window that is not reset, is skipped or counted twice shows here, and nowhere in the mean.
+    """
+    experiment_draws = experiment.draws(BATCH)
+    expected = experiment.regularised(experiment.target)
+    floor = experiment.regularised(np.zeros_like(expected))
+    share = 1.0 - _diagonals(whiten(floor[None], expected))[0]
+    effective, excess = _worth(experiment, experiment_draws, expected)
+    window = experiment.tuned(1).window
+    size = window * float(np.mean(effective))
+
+    def implied(count: int) -> list[Statistic]:
+        matrices = experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
+        logs = np.log(_diagonals(whiten(matrices, expected)))
+        honest = share * np.sqrt(excess / (window * effective))  # standard deviation of each column
+        values = logs / (honest * np.sqrt(size))
+        return [Statistic("implied sample size", values, size, "precision")]
+
+    return _sequential(experiment, implied, FACTOR_TWO)
+
+
+def supplied(experiment: Experiment) -> Verdict:
+    """Is a metric that is handed over kept bit by bit, and is it the one that is used?
+
+    Two metrics are supplied, the second one stretched and sheared, and the ratio of the step sizes
+    tuned under them is that of the law of Gaussians, `ε ∝ (Σ λᵢ⁻⁴)^(-1/4)` with λᵢ² the eigenvalues
+    of `M^½ Σ M^½`.
+    """
+    covariance = experiment.truth.moments.covariance
+    # signs that alternate turn correlations round: without them a dense metric is another one
+    stretch = 2.0 * (-1.0) ** np.arange(len(covariance)) * np.linspace(1.0, 0.5, len(covariance))
+    sheared = covariance * np.outer(stretch, stretch)
+    metrics = [
+        experiment.estimator.shaped(m).astype(experiment.starts(1).dtype)
+        for m in (covariance, sheared)
+    ]
+    case, name = experiment.case, experiment.metric
+
+    def warm_up(metric: np.ndarray) -> Callable[[int], Tuned]:
+        def batch(number: int) -> Tuned:
+            starts = experiment.starts((number + 1) * BATCH)[-BATCH:]
+            keys = experiment.keys(number)
+            tuned = experiment.timed(
+                lambda: experiment.backend.warm_up(case, name, keys, starts, SHORT_WARMUP, metric)
+            )
+            tuned.check(case.dimension, BATCH, experiment.estimator.dense, experiment.name)
+            return tuned
+
+        return _in_batches(batch)
+
+    runs = [warm_up(metric) for metric in metrics]
+    changed = {
+        f"replicates that changed the {which} metric": _differing(
+            run(BATCH).inverse_mass_matrix, np.broadcast_to(metric, (BATCH, *metric.shape))
+        )
+        for which, run, metric in zip(("first", "second"), runs, metrics, strict=True)
+    }
+    kept = all_exact(changed, 0.5)
+    if kept.status is not Status.PASS:
+        return kept
+    laws = [_stable_step_size(covariance, metric) for metric in metrics]
+
+    def ratio(count: int) -> list[Statistic]:
+        first, second = (run(count).step_size.astype(np.float64) for run in runs)
+        return [Statistic("ratio of step sizes", first / second, laws[0] / laws[1], "log")]
+
+    return _sequential(experiment, ratio, STEP_SIZE_LAW)
+
+
+def moved(experiment: Experiment) -> Verdict:
+    """Shifted far from zero, rescaled and permuted at once, M⁻¹ is the same but for its units."""
+    runs = [("", experiment, TOGETHER)]
+    return _equivariant(experiment, runs, experiment.settings.tolerance)
+
+
+def moved_at_lengths(experiment: Experiment) -> Verdict:
+    """The same for each motion alone, after warm-up of several lengths, within 5%."""
+    runs = []
+    for length in LENGTHS:
+        settings = replace(experiment.settings, num_warmup=length)
+        unmoved = Experiment(experiment.case, experiment.backend, experiment.metric, settings)
+        runs += [(f"{length} steps, {motion.name}: ", unmoved, motion) for motion in APART]
+    return _equivariant(experiment, runs, MOTION_MARGIN)
+
+
+def statistics(experiment: Experiment) -> Verdict:
+    """Is what the library says of its draws what comes of them at other step sizes?
+
+    At a thousandfold step each draw is one gradient, divergent and rejected, and the chain stays
+    where it was: exactly. At half the step, trajectories of the same length take twice the
+    gradients, and acceptance falls short of one by a quarter as much, for the error of the energy
+    is of second order. Acceptance is at its target while the step size follows it, and not below
+    it afterwards. Where draws are accepted or rejected as a whole, acceptance is also counted.
+
+    Energies do not cross the contract of a backend, and are not judged here.
+    """
+    far = _draws_at(experiment, 1000.0)(BATCH)
+    still = np.broadcast_to(experiment.tuned(BATCH).position[:, None], far.position.shape)
+    beyond = all_exact(
+        {
+            f"replicates {fault} at the thousandfold step": float(count)
+            for fault, count in (
+                ("with other than one gradient a draw", np.sum(far.gradients != NUM_SAMPLES)),
+                ("with draws that did not diverge", np.sum(far.divergences != NUM_SAMPLES)),
+                ("with acceptance", np.sum(far.acceptance > 0)),
+                ("that moved", _differing(far.position, still)),
+            )
+        },
+        0.5,
+    )
+    if beyond.status is not Status.PASS:
+        return beyond
+    halved, target = _draws_at(experiment, 0.5), experiment.backend.target_acceptance
+
+    def values(count: int) -> list[Statistic]:
+        draws, half, tuned = experiment.draws(count), halved(count), experiment.tuned(count)
+        shortfall = (1 - half.acceptance) / (1 - draws.acceptance)
+        leaps = half.gradients / draws.gradients
+        found = [
+            # below two, because HMC rounds up and NUTS doubles
+            Statistic("gradients at half the step", leaps, 2.0, "log", HALVED_GRADIENTS),
+            Statistic("lack of acceptance at half the step", shortfall, 0.25, "log", FACTOR_TWO),
+        ]
+        if target is not None:
+            low, high = target - NEAR_TARGET, 1 - (1 - target) / 10
+            found += [
+                Statistic(
+                    "acceptance during warm-up", tuned.acceptance, target, "linear", NEAR_TARGET
+                ),
+                Statistic(
+                    "acceptance after warm-up",
+                    draws.acceptance,
+                    (low + high) / 2,
+                    "linear",
+                    (high - low) / 2,
+                ),
+            ]
+        if experiment.backend.metropolis:
+            moves = np.any(np.diff(draws.position, axis=1) != 0, axis=2).mean(axis=1)
+            found.append(
+                Statistic(
+                    "acceptance counted less reported",
+                    moves - draws.acceptance,
+                    0.0,
+                    "linear",
+                    COUNTED,
+                )
+            )
+        return found
+
+    return _sequential(experiment, values, NEAR_TARGET)
+
+
+def contract(experiment: Experiment) -> Verdict:
+    """Is each replicate's matrix M⁻¹, of variances, in declared order, its own, and a metric?
+
+    Where another reading of the matrices is told from the right one by their size, the mean of
+    the logarithms of their diagonals must be less than half as far from the target as from that
+    reading. Symmetry and positive definiteness are judged in the precision that they came in.
+    """
+    matrices = experiment.tuned(BATCH).inverse_mass_matrix
+    transposed = np.swapaxes(matrices, 1, 2) if matrices.ndim == 3 else matrices
+    distinct = len(np.unique(matrices.reshape(BATCH, -1), axis=0))
+    size = np.max(np.abs(matrices).reshape(BATCH, -1), axis=1)
+    asymmetry = np.max(np.abs(matrices - transposed).reshape(BATCH, -1), axis=1) / size
+    rounding = 8 * np.finfo(matrices.dtype).eps
+    deviations = {
+        "replicates that are not symmetric": float(np.sum(asymmetry > rounding)),
+        "replicates that are not positive definite": float(
+            np.sum(~np.vectorize(_has_factor, signature="(d,d)->()")(_square(matrices)))
+        ),
+    }
+    if experiment.estimator.rule is Rule.VARIANCE:  # others may find a Gaussian without an error
+        deviations["replicates with the matrix of another"] = float(BATCH - distinct)
+    found = np.mean(np.log(_diagonals(matrices.astype(np.float64))), axis=0)
+    right = np.log(_diagonals(experiment.regularised(experiment.target)[None])[0])
+    for name, reading in _misreadings(experiment, right).items():
+        if np.linalg.norm(reading - right) > TOLD_APART:
+            nearness = np.linalg.norm(found - right) / np.linalg.norm(found - reading)
+            deviations[f"nearness to {name}"] = float(nearness)
+    return all_exact(deviations, 0.5)
+
+
+def resumes(experiment: Experiment) -> Verdict:
+    """Are tuned replicates, saved to a file and loaded, the same, and are the draws from them?"""
+    tuned = experiment.tuned(BATCH)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "tuned.npz"
+        tuned.save(path)
+        loaded = Tuned.load(path)
+    changed = {
+        f"replicates with another {entry.name}": float(
+            np.any(getattr(loaded, entry.name) != getattr(tuned, entry.name))
+            if entry.name == "window"
+            else _differing(getattr(loaded, entry.name), getattr(tuned, entry.name))
+        )
+        for entry in fields(Tuned)
+    }
+    again = experiment.timed(experiment.resample_call(0, loaded))
+    draws = _differing(again.position, experiment.draws(BATCH).position)
+    return all_exact(changed | {"replicates with other draws": float(draws)}, 0.5)
+
+
+def _equivariant(
+    experiment: Experiment, runs: Sequence[tuple[str, Experiment, Motion]], margin: float
+) -> Verdict:
+    """M⁻¹ of moved cases, moved back, against that of the case itself, replicate by replicate.
+
+    Both whitened by the target, and without what regularisation adds: that is in units of z, and
+    should not scale. Keys and starts are the same, which cuts the variance where they lead to the
+    same path.
+    """
+    covariance = experiment.truth.moments.covariance
+    pairs = [(label, run, _moved_warm_up(run, motion, covariance)) for label, run, motion in runs]
+
+    def differences(count: int) -> list[Statistic]:
+        found: list[Statistic] = []
+        for (label, run, after), (_, _, motion) in zip(pairs, runs, strict=True):
+            expected = run.regularised(run.target)
+            floor = run.regularised(np.zeros_like(expected))
+            here = run.tuned(count).inverse_mass_matrix.astype(np.float64) - floor
+            there = after(count).inverse_mass_matrix.astype(np.float64) - floor
+            here, there = (whiten(m, expected) for m in (here, motion.metrics_back(there)))
+            logs = np.log(_diagonals(there)) - np.log(_diagonals(here))
+            found += [
+                Statistic(f"{label}log ratio of S[{i},{i}]", values, 0.0, "linear")
+                for i, values in enumerate(logs.T)
+            ]
+            if here.ndim == 3:
+                found += [
+                    Statistic(f"{label}S[{i},{j}]", (there - here)[:, i, j], 0.0, "linear")
+                    for i, j in zip(*np.tril_indices(here.shape[1], -1), strict=True)
+                ]
+        return found
+
+    return _sequential(experiment, differences, margin)
+
+
+def _moved_warm_up(
+    experiment: Experiment, motion: Motion, covariance: np.ndarray
+) -> Callable[[int], Tuned]:
+    """Warm-up of the moved case, from the same starts moved along."""
+    case = motion.case(experiment.case, covariance)
+
+    def batch(number: int) -> Tuned:
+        starts = experiment.starts((number + 1) * BATCH)[-BATCH:]
+        moved_starts = motion.points(starts.astype(np.float64), covariance).astype(starts.dtype)
+        keys, steps = experiment.keys(number), experiment.settings.num_warmup
+        tuned = experiment.timed(
+            lambda: experiment.backend.warm_up(case, experiment.metric, keys, moved_starts, steps)
+        )
+        tuned.check(case.dimension, BATCH, experiment.estimator.dense, case.name)
+        return tuned
+
+    return _in_batches(batch)
+
+
+def _draws_at(experiment: Experiment, factor: float) -> Callable[[int], Draws]:
+    """Draws of tuned replicates, but with a multiple of the step size that was tuned."""
+
+    def batch(number: int) -> Draws:
+        tuned = experiment.tuned((number + 1) * BATCH)
+        arrays = {
+            entry.name: getattr(tuned, entry.name)[-BATCH:]
+            for entry in fields(Tuned)
+            if entry.name != "window"
+        }
+        arrays["step_size"] = arrays["step_size"] * arrays["step_size"].dtype.type(factor)
+        draws = experiment.timed(experiment.resample_call(number, replace(tuned, **arrays)))
+        draws.check(experiment.case.dimension, BATCH, NUM_SAMPLES, experiment.name)
+        return draws
+
+    return _in_batches(batch)
+
+
+def _worth(
+    experiment: Experiment, draws: Draws, expected: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of effective draws for squares, and κ₄-1, of each whitened coordinate; both (d,)."""
+    from arviz_stats.base import array_stats  # slow to import
+
+    points = draws.position.astype(np.float64) - experiment.truth.moments.mean
+    if expected.ndim == 2:
+        points = points @ np.linalg.inv(np.linalg.cholesky(expected)).T
+    squares = np.moveaxis(points**2, 2, 0)
+    ess = [array_stats.ess(s, chain_axis=0, draw_axis=1, method="mean") for s in squares]
+    excess = np.var(squares, axis=(1, 2)) / np.mean(squares, axis=(1, 2)) ** 2
+    return np.asarray(ess) / squares[0].size, excess
+
+
+def _misreadings(experiment: Experiment, right: np.ndarray) -> dict[str, np.ndarray]:
+    """Logarithms of the diagonal, were something else than M⁻¹ in declared order reported."""
+    slices = experiment.case.posterior.slices
+    by_name = np.concatenate([np.r_[slices[name]] for name in sorted(slices)])
+    return {
+        "M": -right,
+        "standard deviations": right / 2,
+        "the order by name": right[by_name],
+        "the reverse order": right[::-1],
+    }
+
+
+def _stable_step_size(covariance: np.ndarray, metric: np.ndarray) -> float:
+    """`(Σ λᵢ⁻⁴)^(-1/4)`, λᵢ² the eigenvalues of `M^½ Σ M^½`: the step size on a Gaussian, up to
+    a factor that depends on the acceptance alone."""
+    squares = scipy.linalg.eigh(covariance, _square(metric[None])[0], eigvals_only=True)
+    return float(np.sum(squares**-2.0) ** -0.25)
+
+
+def _sequential(
+    experiment: Experiment, statistics: Callable[[int], Sequence[Statistic]], margin: float
+) -> Verdict:
+    settings = experiment.settings
+    return sequential(statistics, margin, settings.false_alarm, BATCH, settings.replicates)
+
+
+def _in_batches(batch: Callable[[int], T]) -> Callable[[int], T]:
+    """The first `count` replicates of what `batch` makes by its number, each batch made once."""
+    batches: list[T] = []
+
+    def first(count: int) -> T:
+        while len(batches) * BATCH < count:
+            batches.append(batch(len(batches)))
+        return joined(batches, count)
+
+    return first
+
+
+def _differing(found: np.ndarray, expected: np.ndarray) -> float:
+    """Number of replicates that are not equal bit by bit."""
+    return float(np.sum(np.any((found != expected).reshape(len(found), -1), axis=1)))
+
+
+def _square(metrics: np.ndarray) -> np.ndarray:
+    """Metrics as matrices, (R, d, d)."""
+    return metrics if metrics.ndim == 3 else metrics[:, :, None] * np.eye(metrics.shape[1])
+
+
+def _diagonals(metrics: np.ndarray) -> np.ndarray:
+    """Diagonals of metrics, (R, d)."""
+    return metrics if metrics.ndim == 2 else np.diagonal(metrics, axis1=1, axis2=2)
+
+
+def _has_factor(matrix: np.ndarray) -> bool:
+    """Whether a matrix has a Cholesky factor, in its own precision."""
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return True
