@@ -18,6 +18,7 @@ TIMING = "invmass_timing"
 FULL = "invmass_full"
 PROPERTY = "invmass"
 
+FINDINGS = Path(__file__).parent / "findings.txt"
 NUMBERS = ("seed", "tolerance", "false-alarm", "replicates", "num-warmup")
 STATUSES = ("pass", "fail", "inconclusive", "error", "expected failure", "skipped")
 
@@ -165,18 +166,20 @@ def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def _mark_known_failures(config: pytest.Config, items: list[pytest.Item]) -> None:
-    path = option(config, "xfails-file")
-    if path is None:
+    """Expect the failures that a file of the user's lists, and those that are findings of ours."""
+    if not any(item.get_closest_marker(CLAIM) for item in items):
         return
-    known = _known_failures(path)
-    matched = set()
-    for item in items:
-        if (key := stable_id(item)) in known:
-            item.add_marker(pytest.mark.xfail(reason=known[key], strict=True))
-            matched.add(key)
     narrowed = any(option(config, name) for name in ("backend", "metric", "case"))
-    if (stale := known.keys() - matched) and not narrowed:
-        raise pytest.UsageError(f"{path}: entries that match no test: {', '.join(sorted(stale))}")
+    for path in filter(None, (FINDINGS, option(config, "xfails-file"))):
+        known, matched = _known_failures(path), set()
+        for item in items:
+            if (key := stable_id(item)) in known:
+                item.add_marker(pytest.mark.xfail(reason=known[key], strict=True))
+                matched.add(key)
+        if (stale := known.keys() - matched) and not narrowed:
+            raise pytest.UsageError(
+                f"{path}: entries that match no test: {', '.join(sorted(stale))}"
+            )
 
 
 def _known_failures(path: Path) -> dict[str, str]:

@@ -4,8 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from invmass.backends.registry import check_metrics, lacking, metrics_of, select_backends
+from invmass.cases.case import Case
 from invmass.cases.catalogue import select_cases
 from invmass.verdicts.experiment import Settings
+
+_EVERYWHERE = ("diagonal", "fisher_diag", "dense")
 
 
 class Cell(NamedTuple):
@@ -40,11 +43,16 @@ def select_cells(
     check_metrics(chosen, metrics)
     specs = list(dict.fromkeys(backends)) or [backend.name for backend in chosen]
     return [
-        Cell(case.name, spec, backend.name, metric, "quick" if cases else case.tier)
+        Cell(case.name, spec, backend.name, metric, "quick" if cases else _tier(case, metric))
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
         for metric in [*lacking(backend, metrics), *metrics_of(backend, metrics)]
     ]
+
+
+def _tier(case: Case, metric: str) -> str:
+    """ "full" where a combination is left out unless it is asked for."""
+    return case.tier if case.every_metric or metric in _EVERYWHERE else "full"
 
 
 def settings_from(option: Callable[[str], Any]) -> Settings:
