@@ -1,13 +1,15 @@
 """A case: a posterior with its true parameters, and every answer that a sampler is held to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from invmass.cases.own_model import OwnModel
 from invmass.geometry import fisher
 from invmass.geometry.families import Array
 from invmass.geometry.posterior import Observation, Posterior, Site, Sites
@@ -38,6 +40,28 @@ class Case:
     observations: Mapping[str, Observation]
     truth: Sites
     version: int = 1
+
+    @staticmethod
+    def from_numpyro(
+        model: Callable[..., Any],
+        truth_or_map: Sites | Literal["map"],
+        *args: Any,
+        **kwargs: Any,
+    ) -> OwnModel:
+        """A NumPyro model of one's own, with its inverse Fisher information at a point.
+
+        It is not a case: its priors may depend on each other, and nobody knows its exact draws.
+
+        Args:
+            model: a function of NumPyro primitives.
+            truth_or_map: constrained value of every latent site, or "map" for the mode in z.
+            args: positional arguments of the model.
+            kwargs: keyword arguments of the model.
+
+        Raises:
+            UsageError: NUTS cannot move the model, or the values do not fit it.
+        """
+        return OwnModel(model, truth_or_map, args, kwargs)
 
     @cached_property
     def posterior(self) -> Posterior:

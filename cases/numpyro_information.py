@@ -55,7 +55,8 @@ class Likelihood:
 
     def information(self, jacobian: Parameters) -> Array:
         """`Jᵀ I(η) J`, shape (d, d); `jacobian` has the d coordinates last."""
-        return self.rule.gram(self.parameters, jacobian, self.weights)
+        in_order = {name: jacobian[name] for name in self.parameters}  # JAX sorts keys
+        return self.rule.gram(self.parameters, in_order, self.weights)
 
 
 def rule_of(distribution: Any) -> Rule | None:

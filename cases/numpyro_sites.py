@@ -91,8 +91,7 @@ def check_values(latent: Trace, x: Sites) -> None:
             raise UsageError(f"site {name!r} has shape {shape}, its value {value.shape}")
         if not np.all(site["fn"].support(jnp.asarray(value))):
             raise UsageError(
-                f"the value of site {name!r}, {value}, is outside its support, "
-                f"{site['fn'].support}"
+                f"the value of site {name!r}, {value}, is outside its support, {site['fn'].support}"
             )
 
 

@@ -169,18 +169,23 @@ class OwnModel:
 
     def _mode(self) -> np.ndarray:
         """The highest mode that Newton steps find from the origin and from random points."""
-        energy = jax.jit(lambda z: -self.log_density(z))
-        gradient, hessian = jax.jit(jax.grad(energy)), jax.jit(jax.hessian(energy))
+        energy = jax.jit(jax.value_and_grad(lambda z: -self.log_density(z)))
+        hessian = jax.jit(jax.hessian(lambda z: -self.log_density(z)))
+
+        def finite_or_infinite(z: np.ndarray) -> tuple[float, np.ndarray]:
+            value, slope = energy(z)
+            return (float(value) if np.isfinite(value) else np.inf), np.asarray(slope)
+
         starts = np.random.default_rng(0).uniform(-2, 2, (_MODE_STARTS, self.dimension))
         starts[0] = 0.0
         modes = []
         for start in starts:
-            if not np.all(np.isfinite([energy(start), *gradient(start)])):
+            if not np.all(np.isfinite(energy(start)[1])):
                 continue
             found = scipy.optimize.minimize(
-                lambda z: np.nan_to_num(float(energy(z)), nan=np.inf),
+                finite_or_infinite,
                 start,
-                jac=lambda z: np.asarray(gradient(z)),
+                jac=True,
                 hess=lambda z: np.asarray(hessian(z)),
                 method="trust-exact",
                 options={"gtol": 1e-8, "maxiter": 200},
@@ -209,7 +214,7 @@ class OwnModel:
 
     @property
     def kind(self) -> Kind:
-        """Which information it is; "mixed" if it is expected for some sites and observed for some."""
+        """Which information it is; "mixed" if expected for some sites and observed for others."""
         kinds = {source.partition(":")[0] for source in self.sources.values()} or {"expected"}
         if len(kinds) > 1:
             return "mixed"
