@@ -108,13 +108,18 @@ def told(model: Callable[..., Any]) -> Iterator[None]:
         raise
     except Exception as error:
         name = getattr(model, "__name__", type(model).__name__)
-        message = f"the model {name!r} cannot be run: {type(error).__name__}: {error}"
-        if "verif" in str(error):
-            message += (
-                "\nJAX cannot trace a NumPy array in float32 and float64 in one process: pass "
-                "arrays as arguments of the model, or use numpyro.enable_x64() for all of it"
-            )
-        raise UsageError(message) from error
+        if any(symptom in str(error) for symptom in _TWO_PRECISIONS):
+            raise UsageError(
+                f"the model {name!r} closes over a NumPy array that JAX has seen in float32 "
+                "already, and JAX keeps that (docs/findings.md): pass arrays as arguments of the "
+                "model, or call jax.clear_caches() first"
+            ) from error
+        raise UsageError(
+            f"the model {name!r} cannot be run: {type(error).__name__}: {error}"
+        ) from error
+
+
+_TWO_PRECISIONS = ("verifier errors", "incompatible size")
 
 
 def _start(site: dict[str, Any]) -> Any:

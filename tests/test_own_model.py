@@ -401,6 +401,14 @@ def test_a_model_that_nuts_cannot_move_is_an_error(model, told) -> None:  # type
         OwnModel(model)
 
 
+def test_an_array_seen_in_both_precisions_is_told_with_its_remedy() -> None:
+    def model():  # type: ignore[no-untyped-def]
+        raise ValueError("Cannot lower jaxpr with verifier errors: …")  # what JAX says
+
+    with pytest.raises(UsageError, match=r"'model' closes over a NumPy array .*clear_caches"):
+        OwnModel(model)
+
+
 def test_a_density_without_a_mode_is_an_error() -> None:
     def centred():  # type: ignore[no-untyped-def]
         tau = numpyro.sample("tau", dist.HalfCauchy(5.0))
