@@ -1,14 +1,15 @@
 """A case: a posterior with its true parameters, and every answer that a sampler is held to."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from invmass.cases.own_model import OwnModel
 from invmass.geometry import fisher
 from invmass.geometry.families import Array
 from invmass.geometry.posterior import Observation, Posterior, Site, Sites
@@ -37,7 +38,6 @@ class Case:
         tier: "quick", or "full" if it is left out unless asked for.
         every_metric: whether the quick tier tunes metrics of low rank and of blocks on it, too.
         version: raised when the problem changes, so that old rows are not compared with new.
-        tier: "quick", or "full" if it is left out unless asked for.
     """
 
     name: str
@@ -50,8 +50,28 @@ class Case:
     tier: Literal["quick", "full"] = "quick"
     every_metric: bool = False
     version: int = 1
-    tier: Literal["quick", "full"] = "quick"
-    every_metric: bool = False
+
+    @staticmethod
+    def from_numpyro(
+        model: Callable[..., Any],
+        truth_or_map: Sites | Literal["map"],
+        *args: Any,
+        **kwargs: Any,
+    ) -> OwnModel:
+        """A NumPyro model of one's own, with its inverse Fisher information at a point.
+
+        It is not a case: its priors may depend on each other, and nobody knows its exact draws.
+
+        Args:
+            model: a function of NumPyro primitives.
+            truth_or_map: constrained value of every latent site, or "map" for the mode in z.
+            args: positional arguments of the model.
+            kwargs: keyword arguments of the model.
+
+        Raises:
+            UsageError: NUTS cannot move the model, or the values do not fit it.
+        """
+        return OwnModel(model, truth_or_map, args, kwargs)
 
     @cached_property
     def posterior(self) -> Posterior:

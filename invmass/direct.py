@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from invmass.backends.backend import Backend
 from invmass.backends.registry import OWN, check_metrics, load_backend, metrics_of, select_backends
@@ -18,14 +15,14 @@ from invmass.cases.catalogue import all_cases, select_cases
 from invmass.cli import FAIL, INCONCLUSIVE, PASS, SETTINGS, cli, options
 from invmass.geometry.errors import InvmassError, UsageError
 from invmass.geometry.precision import float64
+from invmass.own_model import judge_file
 from invmass.reports.rows import RowWriter
+from invmass.terminal import matrix, table
 from invmass.verdicts import judge
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.record import verdict_record
 from invmass.verdicts.runtime import configure_jax
-
-STYLE = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "error": "bold magenta"}
 
 
 @cli.command("list")
@@ -52,30 +49,47 @@ def list_(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"cases": cases, "backends": backends}, indent=2))
         return
-    _table("cases", cases)
+    table("cases", cases)
     for row in backends:
         row |= {name: "\n".join(row[name]) for name in ("metrics", "lacks")}
-    _table("backends", backends)
+    table("backends", backends)
 
 
 @cli.command()
 @click.argument("case")
 @options("backend", "metric", *SETTINGS, "device", "x64", "json")
 @click.option("--results", type=click.Path(path_type=Path), help="Append the rows to a folder.")
+@click.option(
+    "--block", "blocks", multiple=True, metavar="SITE,SITE", help="Own model: a dense block."
+)
 def check(
     case: str,
     backends: tuple[str, ...],
     metrics: tuple[str, ...],
+    blocks: tuple[str, ...],
     device: str | None,
     x64: bool,
     results: Path | None,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Judge all claims about CASE here and now, and show every entry and the split."""
+    """Judge all claims about CASE here and now, and show every entry and the split.
+
+    CASE may be a NumPyro model of your own, as path/to/file.py:model: its inverse Fisher, whether
+    NumPyro's adaptation finds it, and what starting from it saves.
+    """
     if problem := configure_jax(device, x64):
         raise UsageError(problem)
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    if case.rpartition(":")[0].endswith(".py") or case.endswith(".py"):
+        if results or set(backends) - {"numpyro"}:
+            raise UsageError(
+                "a model of your own is NumPyro's, and no rows are kept of it: leave out "
+                "--results, and any --backend but numpyro"
+            )
+        sys.exit(judge_file(case, metrics, blocks, settings, as_json))
+    if blocks:
+        raise UsageError("--block is for a model of your own, given as path/to/file.py:model")
     chosen = select_backends(backends)
     check_metrics(chosen, metrics)
     writer = RowWriter(results) if results else None
@@ -127,7 +141,7 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
     for answer in answers:
         click.echo(f"\n{answer['case']} as {answer['backend']} sees it: {answer['summary']}")
         for key in ("z", "inverse_fisher_x", "inverse_fisher_z", "covariance_z"):
-            _matrix(key.replace("_", " "), answer["coordinates"], answer[key])
+            matrix(key.replace("_", " "), answer["coordinates"], answer[key])
 
 
 def _available(backend: Backend, asked_for: bool, quiet: bool) -> bool:
@@ -172,10 +186,10 @@ def _show(experiment: Experiment, answers: Iterable[tuple[str, Verdict]]) -> Non
         )
         if claim in (judge.MATCHES, judge.DISAGREES):
             matched = verdict
-    _table(experiment.name, rows)
+    table(experiment.name, rows)
     if matched is not None:
         parts = judge.split(experiment, matched)
-        _table(
+        table(
             "M⁻¹ over the inverse Fisher, as a product of parts",
             [
                 {
@@ -187,23 +201,3 @@ def _show(experiment: Experiment, answers: Iterable[tuple[str, Verdict]]) -> Non
                 for part in parts
             ],
         )
-
-
-def _matrix(title: str, names: list[str], values: list[Any]) -> None:
-    array = np.atleast_2d(np.asarray(values))
-    rows = [
-        {"": names[i] if len(array) > 1 else ""}
-        | {name: f"{value:.6g}" for name, value in zip(names, row, strict=True)}
-        for i, row in enumerate(array)
-    ]
-    _table(title, rows)
-
-
-def _table(title: str, rows: list[dict[str, Any]]) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for column in rows[0]:
-        table.add_column(column)
-    for row in rows:
-        cells = [str(cell) for cell in row.values()]
-        table.add_row(*cells, style=STYLE.get(str(row.get("verdict"))))
-    Console().print(table)

@@ -1,0 +1,39 @@
+"""Tables in the terminal."""
+
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+STYLE = {
+    "pass": "green",
+    "matches": "green",
+    "fail": "bold red",
+    "differs": "cyan",
+    "inconclusive": "yellow",
+    "undecided": "yellow",
+    "error": "bold magenta",
+}
+
+
+def matrix(title: str, names: list[str], values: list[Any]) -> None:
+    """A matrix, or one row of values, under the names of its coordinates."""
+    array = np.atleast_2d(np.asarray(values))
+    rows = [
+        {"": names[i] if len(array) > 1 else ""}
+        | {name: f"{value:.6g}" for name, value in zip(names, row, strict=True)}
+        for i, row in enumerate(array)
+    ]
+    table(title, rows)
+
+
+def table(title: str, rows: list[dict[str, Any]]) -> None:
+    """Rows with the same keys, coloured by their verdict."""
+    shown = Table(title=title, title_justify="left", title_style="bold")
+    for column in rows[0]:
+        shown.add_column(column)
+    for row in rows:
+        cells = [str(cell) for cell in row.values()]
+        shown.add_row(*cells, style=STYLE.get(str(row.get("verdict"))))
+    Console().print(shown)
