@@ -68,8 +68,9 @@ class NumPyroNUTS(Backend):
     ) -> Tuned:
         from numpyro.infer.hmc_util import build_adaptation_schedule
 
-        adapt, estimator = supplied is None, self.estimators[metric].on_sites(case.posterior.slices)
-        if estimator.block and not adapt and np.any(supplied != estimator.shaped(supplied)):
+        estimator = self.estimators[metric].on_sites(case.posterior.slices)
+        adapt, block = supplied is None, estimator.block
+        if block and supplied is not None and np.any(supplied != estimator.shaped(supplied)):
             raise UsageError("numpyro: a supplied block metric must be zero outside its block")
         initial = None if supplied is None else jnp.asarray(supplied)
         program = _warm_up_program(metric, adapt, num_warmup)

@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Sequence
 from functools import cache
 
-from invmass.cases import gaussian, priors, regression, univariate
+from invmass.cases import curved, gaussian, priors, regression, univariate
 from invmass.cases.case import Case
 from invmass.geometry.errors import UsageError
 
@@ -17,6 +17,7 @@ def all_cases() -> dict[str, Case]:
         univariate.one_normal,
         regression.curves,
         priors.prior_only,
+        curved.far_from_gaussian,
     )
     return {case.name: case for family in families for case in family()}
 

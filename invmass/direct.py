@@ -2,18 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from invmass.backends.backend import Backend
 from invmass.backends.registry import OWN, check_metrics, load_backend, metrics_of, select_backends
 from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases, select_cases
 from invmass.cli import FAIL, INCONCLUSIVE, PASS, SETTINGS, cli, options
-from invmass.geometry.errors import InvmassError, UsageError
+from invmass.geometry.errors import InvmassError, SingularFisherError, UsageError
 from invmass.geometry.precision import float64
 from invmass.own_model import judge_file
 from invmass.reports.rows import RowWriter
@@ -30,7 +31,12 @@ from invmass.verdicts.runtime import configure_jax
 def list_(as_json: bool) -> None:
     """Cases, and backends with their metrics and versions, or why they are missing."""
     cases = [
-        {"case": case.name, "dimension": case.dimension, "summary": case.summary}
+        {
+            "case": case.name,
+            "dimension": case.dimension,
+            "tier": case.tier,
+            "summary": case.summary,
+        }
         for case in all_cases().values()
     ]
     backends: list[dict[str, Any]] = []
@@ -141,7 +147,11 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
     for answer in answers:
         click.echo(f"\n{answer['case']} as {answer['backend']} sees it: {answer['summary']}")
         for key in ("z", "inverse_fisher_x", "inverse_fisher_z", "covariance_z"):
-            matrix(key.replace("_", " "), answer["coordinates"], answer[key])
+            title = key.replace("_", " ")
+            if isinstance(answer[key], str):
+                click.echo(f"{title}: none, {answer[key]}")
+            else:
+                matrix(title, answer["coordinates"], answer[key])
 
 
 def _available(backend: Backend, asked_for: bool, quiet: bool) -> bool:
@@ -163,10 +173,18 @@ def _fisher(case: Case, backend: Backend) -> dict[str, Any]:
         "backend": backend.name,
         "coordinates": list(case.posterior.coordinates),
         "z": truth.position.tolist(),
-        "inverse_fisher_x": truth.constrained_inverse_fisher.tolist(),
-        "inverse_fisher_z": truth.inverse_fisher.tolist(),
+        "inverse_fisher_x": _or_why_not(lambda: truth.constrained_inverse_fisher),
+        "inverse_fisher_z": _or_why_not(lambda: truth.inverse_fisher),
         "covariance_z": truth.moments.covariance.tolist(),
     }
+
+
+def _or_why_not(matrix: Callable[[], np.ndarray]) -> list[list[float]] | str:
+    """A matrix, or the reason why there is none: a prior's density may have no curvature in x."""
+    try:
+        return matrix().tolist()
+    except SingularFisherError as error:
+        return str(error)
 
 
 def _show(experiment: Experiment, answers: Iterable[tuple[str, Verdict]]) -> None:

@@ -192,7 +192,9 @@ def test_the_published_ratios_of_the_two_wrong_comparisons_come_out() -> None:
     )
 
 
-@pytest.mark.parametrize("name", [name for name, case in all_cases().items() if case.observations])
+@pytest.mark.parametrize(
+    "name", [n for n, case in all_cases().items() if case.observations and case.tier == "quick"]
+)
 def test_the_inverse_fisher_at_the_truth_is_near_the_covariance(name: str) -> None:
     """The gap that geometry leaves: at most 5% for the rules that estimate a variance."""
     truth = truth_of(name)

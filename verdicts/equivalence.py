@@ -135,7 +135,7 @@ def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
         half = quantile * np.sqrt(variance / count + variance**2 / (2 * (count - 1)))
         found, low, high = np.exp([centre, centre - half, centre + half])
     else:
-        found = np.mean(values)
+        found = float(np.mean(values))
         half = quantile * np.std(values, ddof=1) / np.sqrt(count)
         low, high = found - half, found + half
     return Interval(

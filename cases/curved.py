@@ -1,0 +1,32 @@
+"""Posteriors that no point describes: M⁻¹ and the inverse Fisher at the truth must differ."""
+
+from collections.abc import Iterator
+
+from invmass.cases.case import Case
+from invmass.geometry.families import Normal, Uniform
+from invmass.geometry.posterior import Observation, Site
+
+
+def far_from_gaussian() -> Iterator[Case]:
+    """A posterior pressed against a bound, and one bent like a banana."""
+    yield Case(
+        "pressed",
+        "y ~ N(x, 2), y = 0.5; x ~ Uniform(0, 40)",
+        sites={"x": Site(Uniform(0.0, 40.0))},
+        observations={"y": Observation(lambda x: Normal(x["x"], 2.0), data=0.5)},
+        truth={"x": 0.5},
+        tier="full",
+    )
+    yield Case(
+        "banana",
+        "y ~ N(level + (bend - 20)², 0.5), y = 101; level ~ N(100, 2), bend ~ N(20, 1)",
+        sites={"level": Site(Normal(100.0, 2.0)), "bend": Site(Normal(20.0, 1.0))},
+        observations={
+            "y": Observation(
+                lambda x: Normal(x["level"] + (x["bend"] - 20.0) ** 2, 0.5), data=101.0
+            )
+        },
+        truth={"level": 101.0, "bend": 20.0},
+        prior_informs=True,
+        tier="full",
+    )
