@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("x64", action="store_true", help="run the samplers in float64")
     add("tolerance", type=float, metavar="T", help="margin of a verdict (default 0.1)")
     add("false-alarm", type=float, metavar="A", help="α of each verdict (default 1e-6)")
-    add("replicates", type=int, metavar="R", help="cap on replicates (default 2048)")
+    add(
+        "replicates",
+        type=int,
+        metavar="R",
+        help="cap on replicates (default 2048, 8192 in the full tier)",
+    )
     add("num-warmup", type=int, metavar="N", help="warm-up steps (default 1000)")
     add("tier", choices=("quick", "full"), default="quick", help="how much to check")
     add("results", type=Path, metavar="DIR", help="append a row for each check to this folder")
@@ -121,7 +127,7 @@ def pytest_collection(session: pytest.Session) -> None:
 
     try:
         select_cells(given["case"] or [], given["backend"] or [], given["metric"] or [])
-        settings_from(given.__getitem__)
+        settings_from(partial(option, session.config))
     except UsageError as error:
         raise pytest.UsageError(str(error)) from error
 

@@ -8,6 +8,7 @@ from invmass.cases.case import Case
 from invmass.cases.catalogue import select_cases
 from invmass.verdicts.experiment import Settings
 
+_FULL_REPLICATES = 8192  # its skewed posteriors leave 6% between a metric and its target
 _EVERYWHERE = ("diagonal", "fisher_diag", "dense")
 
 
@@ -56,11 +57,13 @@ def _tier(case: Case, metric: str) -> str:
 
 
 def settings_from(option: Callable[[str], Any]) -> Settings:
-    """Settings from options by name; what is not given keeps its default.
+    """Settings from options by name; what is not given keeps its default for the tier.
 
     Raises:
         UsageError: a value out of its range.
     """
     names = ("seed", "tolerance", "false-alarm", "replicates", "num-warmup")
     given = {name.replace("-", "_"): option(name) for name in names}
+    if given["replicates"] is None and option("tier") == "full":
+        given["replicates"] = _FULL_REPLICATES
     return Settings(**{name: value for name, value in given.items() if value is not None})
