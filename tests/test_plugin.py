@@ -155,7 +155,7 @@ def test_metric_that_a_backend_lacks_is_skipped_with_its_reason(tmp_path: Path) 
     answer = validate(tmp_path, *words, "--backend", "blackjax")
     assert answer.returncode == 0, answer.stdout
     assert statuses(tmp_path, "hmc") == {"pass", "skipped"}
-    assert "hmc: 2 × fisher_diag: not implemented: our sampler" in answer.stdout
+    assert "hmc: 3 × fisher_diag: not implemented: our sampler" in answer.stdout
 
 
 def collected(folder: Path, *words: str) -> list[str]:
