@@ -1,11 +1,9 @@
 """The command line. Exit status: 0 pass, 1 fail, 2 usage, 3 inconclusive."""
 
 import contextlib
-import importlib
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,51 +12,8 @@ import pytest
 
 from invmass import distribution, plugin
 from invmass.geometry.errors import InvmassError, RowsError, UsageError
+from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, USAGE, options
 from invmass.reports.rows import load_rows
-
-PASS, FAIL, USAGE, INCONCLUSIVE = 0, 1, 2, 3
-RESULTS = Path("invmass-results")
-
-Command = Callable[..., Any]
-
-
-def options(*names: str) -> Callable[[Command], Command]:
-    """The options that commands share, by name."""
-    known = {
-        "backend": click.option(
-            "--backend", "backends", multiple=True, metavar="NAME|MODULE:CLASS", help="Repeatable."
-        ),
-        "metric": click.option("--metric", "metrics", multiple=True, help="Repeatable."),
-        "case": click.option(
-            "--case", "cases", multiple=True, help="A case, a family or a pattern; repeatable."
-        ),
-        "seed": click.option("--seed", type=int, help="Of every random number."),
-        "device": click.option("--device", type=click.Choice(["cpu", "gpu", "tpu"])),
-        "x64": click.option("--x64", is_flag=True, help="Run the samplers in float64."),
-        "tolerance": click.option("--tolerance", type=float, help="Margin; default 0.1."),
-        "false-alarm": click.option(
-            "--false-alarm", type=float, help="α of each verdict; default 1e-6."
-        ),
-        "replicates": click.option("--replicates", type=int, help="Cap; default 2048."),
-        "num-warmup": click.option("--num-warmup", type=int, help="Warm-up steps; default 1000."),
-        "tier": click.option(
-            "--tier", type=click.Choice(["quick", "full"]), default="quick", show_default=True
-        ),
-        "results": click.option(
-            "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True
-        ),
-        "json": click.option("--json", "as_json", is_flag=True, help="For machines."),
-    }
-
-    def decorate(command: Command) -> Command:
-        for name in reversed(names):
-            command = known[name](command)
-        return command
-
-    return decorate
-
-
-SETTINGS = ("seed", "tolerance", "false-alarm", "replicates", "num-warmup")
 
 
 class _Group(click.Group):
@@ -66,12 +21,18 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.commands:
-            importlib.import_module("invmass.direct")
+            self._add_direct_commands()
         return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        importlib.import_module("invmass.direct")
+        self._add_direct_commands()
         return super().list_commands(ctx)
+
+    def _add_direct_commands(self) -> None:
+        from invmass.direct import COMMANDS
+
+        for command in COMMANDS:
+            self.add_command(command)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,9 +13,9 @@ from invmass.backends.backend import Backend
 from invmass.backends.registry import OWN, check_metrics, load_backend, metrics_of, select_backends
 from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases, select_cases
-from invmass.cli import FAIL, INCONCLUSIVE, PASS, SETTINGS, cli, options
 from invmass.geometry.errors import InvmassError, SingularFisherError, UsageError
 from invmass.geometry.precision import float64
+from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, options
 from invmass.own_model import judge_file
 from invmass.reports.rows import RowWriter
 from invmass.terminal import matrix, table
@@ -26,7 +26,7 @@ from invmass.verdicts.record import verdict_record
 from invmass.verdicts.runtime import configure_jax
 
 
-@cli.command("list")
+@click.command("list")
 @options("json")
 def list_(as_json: bool) -> None:
     """Cases, and backends with their metrics and versions, or why they are missing."""
@@ -61,7 +61,7 @@ def list_(as_json: bool) -> None:
     table("backends", backends)
 
 
-@cli.command()
+@click.command()
 @click.argument("case")
 @options("backend", "metric", *SETTINGS, "device", "x64", "json")
 @click.option("--results", type=click.Path(path_type=Path), help="Append the rows to a folder.")
@@ -131,7 +131,7 @@ def check(
     sys.exit(INCONCLUSIVE if Status.INCONCLUSIVE in statuses else PASS)
 
 
-@cli.command()
+@click.command()
 @click.argument("case")
 @options("backend", "json")
 def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
@@ -152,6 +152,9 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
                 click.echo(f"{title}: none, {answer[key]}")
             else:
                 matrix(title, answer["coordinates"], answer[key])
+
+
+COMMANDS = (list_, check, fisher)
 
 
 def _available(backend: Backend, asked_for: bool, quiet: bool) -> bool:

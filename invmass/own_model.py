@@ -13,8 +13,8 @@ import click
 import numpy as np
 
 from invmass.cases.own_model import OwnModel, Structure
-from invmass.cli import INCONCLUSIVE, PASS
 from invmass.geometry.errors import UsageError
+from invmass.options import INCONCLUSIVE, PASS
 from invmass.terminal import matrix, table
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.own_model import STARTS, Adaptation, Entry, Finding, Saving
