@@ -36,7 +36,6 @@ class Case:
         prior_informs: whether the information includes the curvature of the prior; it must where
             the data say too little alone.
         tier: "quick", or "full" if it is left out unless asked for.
-        every_metric: whether the quick tier tunes metrics of low rank and of blocks on it, too.
         version: raised when the problem changes, so that old rows are not compared with new.
     """
 
@@ -48,7 +47,6 @@ class Case:
     groups: tuple[tuple[str, ...], ...] = ()
     prior_informs: bool = False
     tier: Literal["quick", "full"] = "quick"
-    every_metric: bool = False
     version: int = 1
 
     @staticmethod

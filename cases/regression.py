@@ -62,7 +62,6 @@ def _mixed_sites() -> Case:
             "counts": Observation(lambda x: Multinomial(1_000, x["shares"]), data=1_000.0 * shares),
         },
         truth={"level": level, "shares": shares, "bend": bend, "gain": gain},
-        every_metric=True,
     )
 
 

@@ -9,7 +9,7 @@ from invmass.cases.catalogue import select_cases
 from invmass.verdicts.experiment import Settings
 
 _FULL_REPLICATES = 8192  # its skewed posteriors leave 6% between a metric and its target
-_EVERYWHERE = ("diagonal", "fisher_diag", "dense")
+_RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")  # left to the full tier
 
 
 class Cell(NamedTuple):
@@ -43,17 +43,17 @@ def select_cells(
     chosen = select_backends(backends)
     check_metrics(chosen, metrics)
     specs = list(dict.fromkeys(backends)) or [backend.name for backend in chosen]
+
+    def tier(case: Case, metric: str) -> str:
+        rare = metric in _RARE_METRICS and not metrics
+        return "quick" if cases else "full" if rare else case.tier
+
     return [
-        Cell(case.name, spec, backend.name, metric, "quick" if cases else _tier(case, metric))
+        Cell(case.name, spec, backend.name, metric, tier(case, metric))
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
         for metric in [*lacking(backend, metrics), *metrics_of(backend, metrics)]
     ]
-
-
-def _tier(case: Case, metric: str) -> str:
-    """ "full" where a combination is left out unless it is asked for."""
-    return case.tier if case.every_metric or metric in _EVERYWHERE else "full"
 
 
 def settings_from(option: Callable[[str], Any]) -> Settings:
