@@ -15,7 +15,7 @@ _RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")  # left to the full
 class Cell(NamedTuple):
     """A combination by its names, as test ids show it; `spec` is what loads the backend.
 
-    `tier` is that of the case, or "quick" if the case was asked for.
+    `tier` is that of the case, "full" for a rare metric, or "quick" if the case was asked for.
     """
 
     case: str
