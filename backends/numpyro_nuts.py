@@ -20,7 +20,7 @@ from invmass.geometry.estimators import (
     block_sites,
 )
 from invmass.geometry.families import Array, Family
-from invmass.geometry.posterior import Posterior, Site
+from invmass.geometry.posterior import Posterior, Site, Sites
 from invmass.geometry.transforms import LibraryTransform, Transforms
 
 
@@ -46,7 +46,7 @@ class NumPyroNUTS(Backend):
         from numpyro.distributions import biject_to
 
         def transform(site: Site) -> LibraryTransform:
-            bijector = biject_to(_prior(site).support)
+            bijector = biject_to(_prior(site, case.truth).support)
             return LibraryTransform(bijector, bijector.inv, site.prior.support)
 
         return {name: transform(site) for name, site in case.sites.items()}
@@ -177,13 +177,15 @@ def _model(posterior: Posterior) -> None:
     """Any posterior as a NumPyro model."""
     import numpyro
 
-    x = {name: numpyro.sample(name, _prior(site)) for name, site in posterior.sites.items()}
+    x: dict[str, Array] = {}
+    for name, site in posterior.sites.items():
+        x[name] = numpyro.sample(name, _prior(site, x))
     for name, observation in posterior.observations.items():
         numpyro.sample(name, _lower(observation.distribution(x)), obs=observation.values)
 
 
-def _prior(site: Site) -> Any:
-    distribution = _lower(site.distribution)
+def _prior(site: Site, x: Sites) -> Any:
+    distribution = _lower(site.distribution(x))
     return distribution.expand(site.shape).to_event(len(site.shape))
 
 

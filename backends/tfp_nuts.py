@@ -21,7 +21,7 @@ from invmass.geometry import families
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import RUNNING_COVARIANCE, RUNNING_VARIANCE, Estimator
 from invmass.geometry.families import Array, Family
-from invmass.geometry.posterior import Posterior, Site
+from invmass.geometry.posterior import Posterior, Site, Sites
 from invmass.geometry.transforms import LibraryTransform, Transforms
 
 _TARGET_ACCEPTANCE = 0.85  # that of windowed_adaptive_nuts
@@ -46,7 +46,7 @@ class TFPNUTS(Backend):
 
     def transforms(self, case: Case) -> Transforms:
         def transform(site: Site) -> LibraryTransform:
-            bijector = _prior(site).experimental_default_event_space_bijector()
+            bijector = _prior(site, case.truth).experimental_default_event_space_bijector()
             return LibraryTransform(bijector.forward, bijector.inverse, site.prior.support)
 
         return {name: transform(site) for name, site in case.sites.items()}
@@ -284,9 +284,10 @@ def _joint(posterior: Posterior) -> Any:
 
     @tfd.JointDistributionCoroutineAutoBatched
     def joint() -> Any:
-        x = {}
+        x: dict[str, Array] = {}
         for name, site in posterior.sites.items():
-            x[name] = yield root(_prior(site, name))
+            prior = _prior(site, x, name)
+            x[name] = yield prior if isinstance(site.prior, families.Given) else root(prior)
         for name, observation in posterior.observations.items():
             distribution = _lower(observation.distribution(x).broadcast(observation.values))
             yield distribution.copy(name=name)
@@ -304,10 +305,10 @@ def _data(posterior: Posterior) -> dict[str, Array]:
     return {name: jnp.asarray(o.values, dtype=float) for name, o in posterior.observations.items()}
 
 
-def _prior(site: Site, name: str | None = None) -> Any:
+def _prior(site: Site, x: Sites, name: str | None = None) -> Any:
     import tensorflow_probability.substrates.jax as tfp
 
-    base = _lower(site.distribution)
+    base = _lower(site.distribution(x))
     if not site.shape:
         return base.copy(name=name) if name else base
     return tfp.distributions.Sample(base, site.shape, name=name)

@@ -1,6 +1,6 @@
 """A case: a posterior with its true parameters, and every answer that a sampler is held to."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -12,9 +12,10 @@ import numpy as np
 from invmass.cases.own_model import OwnModel
 from invmass.geometry import fisher
 from invmass.geometry.families import Array
+from invmass.geometry.gaussian import ConditionallyGaussian, Gaussian
 from invmass.geometry.posterior import Observation, Posterior, Site, Sites
 from invmass.geometry.precision import float64
-from invmass.geometry.quadrature import IndependentQuadratures, Moments, Quadrature
+from invmass.geometry.quadrature import IndependentQuadratures, Moments, Quadrature, by_rows
 from invmass.geometry.transforms import Transforms
 
 _START_BLOCK = 1024
@@ -33,8 +34,10 @@ class Case:
         truth: the constrained parameters x* at which the Fisher information is taken.
         groups: the sites in groups that are independent of each other, if there are several;
             each is integrated by itself.
+        gaussian: sites that are jointly normal given the others; integrated in closed form.
         prior_informs: whether the information includes the curvature of the prior; it must where
             the data say too little alone.
+        diagonal_only: whether dense metrics are left out, for the memory that they would take.
         tier: "quick", or "full" if it is left out unless asked for.
         version: raised when the problem changes, so that old rows are not compared with new.
     """
@@ -45,7 +48,9 @@ class Case:
     observations: Mapping[str, Observation]
     truth: Sites
     groups: tuple[tuple[str, ...], ...] = ()
+    gaussian: tuple[str, ...] = ()
     prior_informs: bool = False
+    diagonal_only: bool = False
     tier: Literal["quick", "full"] = "quick"
     version: int = 1
 
@@ -82,18 +87,23 @@ class Case:
         return self.posterior.dimension
 
     @cached_property
-    def quadrature(self) -> Quadrature | IndependentQuadratures:
-        """Points and weights in our own unconstrained space."""
+    def reference(self) -> Quadrature | IndependentQuadratures | Gaussian | ConditionallyGaussian:
+        """Moments and exact draws in our own unconstrained space, without a sampler."""
         posterior = self.posterior
         with float64():
             start = np.asarray(posterior.flatten(posterior.to_unconstrained(_float64(self.truth))))
-        if not self.groups:
-            return Quadrature(posterior.log_density, start)
-        groups = [
-            np.concatenate([np.r_[posterior.slices[name]] for name in group])
-            for group in self.groups
-        ]
-        return IndependentQuadratures(posterior.log_density, start, groups)
+
+        def coordinates(names: Sequence[str]) -> np.ndarray:
+            return np.concatenate([np.r_[posterior.slices[name]] for name in names])
+
+        if self.groups:
+            groups = [coordinates(group) for group in self.groups]
+            return IndependentQuadratures(posterior.log_density, start, groups)
+        if not self.gaussian:
+            return Quadrature.of(posterior.log_density, start)
+        if set(self.gaussian) == set(self.sites):
+            return Gaussian(posterior.log_density, start)
+        return ConditionallyGaussian(posterior.log_density, start, coordinates(self.gaussian))
 
     def starts(self, seed: int, count: int) -> np.ndarray:
         """Exact independent draws of the free constrained coordinates, shape (count, d).
@@ -106,18 +116,18 @@ class Case:
     def _start_block(self, seed: int, block: int) -> np.ndarray:
         cache = self.__dict__.setdefault("_start_blocks", {})
         if (seed, block) not in cache:
-            draws = self.quadrature.exact_draws(_START_BLOCK, (seed, block))
+            draws = self.reference.exact_draws(_START_BLOCK, (seed, block))
             cache[seed, block] = self._own_to_free(draws)
         return cache[seed, block]
 
     @cached_property
     def _free_points(self) -> np.ndarray:
-        return self._own_to_free(self.quadrature.points)
+        return self._own_to_free(self.reference.points)
 
     @cached_property
     def constrained_moments(self) -> Moments:
         """Moments of the free constrained coordinates."""
-        return self.quadrature.moments(self._free_points)
+        return self.reference.moments(self._free_points)
 
     def truth_in(self, transforms: Transforms) -> "Truth":
         """The answers in the unconstrained space that `transforms` define, computed once."""
@@ -127,20 +137,20 @@ class Case:
     def free_to_unconstrained(self, points: np.ndarray, transforms: Transforms) -> np.ndarray:
         """Rows of free constrained coordinates as rows of z, shape (N, d), in float64."""
         posterior = self.posterior
-        return _map_rows(
-            lambda v: posterior.flatten(
-                posterior.to_unconstrained(posterior.from_free(v), transforms)
-            ),
-            points,
-        )
+
+        def to_z(v: Array) -> Array:
+            return posterior.flatten(posterior.to_unconstrained(posterior.from_free(v), transforms))
+
+        return by_rows(to_z)(points)
 
     def unconstrained_to_free(self, points: np.ndarray, transforms: Transforms) -> np.ndarray:
         """The inverse of `free_to_unconstrained`."""
         posterior = self.posterior
-        return _map_rows(
-            lambda z: posterior.free(posterior.to_constrained(posterior.unflatten(z), transforms)),
-            points,
-        )
+
+        def to_free(z: Array) -> Array:
+            return posterior.free(posterior.to_constrained(posterior.unflatten(z), transforms))
+
+        return by_rows(to_free)(points)
 
     def _own_to_free(self, points: np.ndarray) -> np.ndarray:
         return self.unconstrained_to_free(points, self.posterior.default_transforms)
@@ -196,15 +206,15 @@ class Truth:
     def moments(self) -> Moments:
         """Mean, covariance and kurtosis of z."""
         points = self.case.free_to_unconstrained(self.case._free_points, self.transforms)
-        return self.case.quadrature.moments(points)
+        return self.case.reference.moments(points)
 
     @cached_property
     def score_covariance(self) -> np.ndarray:
         """`Cov(∇ log π(z)) = E[-∇² log π(z)]`."""
         posterior = self.case.posterior
         points = self.case.free_to_unconstrained(self.case._free_points, self.transforms)
-        scores = _map_rows(jax.grad(lambda z: posterior.log_density(z, self.transforms)), points)
-        return self.case.quadrature.moments(scores).covariance
+        scores = by_rows(jax.grad(lambda z: posterior.log_density(z, self.transforms)))(points)
+        return self.case.reference.moments(scores).covariance
 
     def _inverse_fisher(self, x: Sites, space: fisher.Space) -> np.ndarray:
         answer = fisher.expected(
@@ -218,13 +228,6 @@ class Truth:
         )
         assert isinstance(answer, np.ndarray)
         return answer
-
-
-def _map_rows(function, points: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """`function` of every row, compiled once and in float64."""
-    with float64():
-        mapped = jax.jit(lambda rows: jax.lax.map(function, rows, batch_size=8192))
-        return np.asarray(mapped(jnp.asarray(points)))
 
 
 def _float64(x: Sites) -> dict[str, Array]:

@@ -4,7 +4,16 @@ import fnmatch
 from collections.abc import Sequence
 from functools import cache
 
-from invmass.cases import curved, gaussian, priors, regression, univariate
+from invmass.cases import (
+    curved,
+    gaussian,
+    hierarchy,
+    priors,
+    real_data,
+    regression,
+    scaling,
+    univariate,
+)
 from invmass.cases.case import Case
 from invmass.geometry.errors import UsageError
 
@@ -18,6 +27,9 @@ def all_cases() -> dict[str, Case]:
         regression.curves,
         priors.prior_only,
         curved.far_from_gaussian,
+        hierarchy.hierarchies,
+        real_data.on_real_data,
+        scaling.gaussians,
     )
     return {case.name: case for family in families for case in family()}
 

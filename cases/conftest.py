@@ -64,6 +64,14 @@ def experiment(request: pytest.FixtureRequest) -> Experiment:
 
 
 @pytest.fixture
+def targeted(experiment: Experiment) -> Experiment:
+    """The same, for claims that need something finite to converge to."""
+    if reason := experiment.why_no_target:
+        pytest.skip(reason)
+    return experiment
+
+
+@pytest.fixture
 def settle(request: pytest.FixtureRequest, experiment: Experiment) -> Settle:
     """Record a verdict on a claim, and fail the test unless it is a pass."""
     before = experiment.library_seconds

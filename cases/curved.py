@@ -1,14 +1,17 @@
-"""Posteriors that no point describes: M⁻¹ and the inverse Fisher at the truth must differ."""
+"""Posteriors that no point describes: M⁻¹ and the inverse Fisher at the truth must differ.
+
+In one of them there is nothing for M⁻¹ to be: warm-up estimates a variance that is infinite.
+"""
 
 from collections.abc import Iterator
 
 from invmass.cases.case import Case
-from invmass.geometry.families import Normal, Uniform
+from invmass.geometry.families import Normal, StudentT, Uniform
 from invmass.geometry.posterior import Observation, Site
 
 
 def far_from_gaussian() -> Iterator[Case]:
-    """A posterior pressed against a bound, and one bent like a banana."""
+    """Pressed against a bound, bent like a banana, and without a variance."""
     yield Case(
         "pressed",
         "y ~ N(x, 2), y = 0.5; x ~ Uniform(0, 40)",
@@ -27,6 +30,15 @@ def far_from_gaussian() -> Iterator[Case]:
             )
         },
         truth={"level": 101.0, "bend": 20.0},
+        prior_informs=True,
+        tier="full",
+    )
+    yield Case(
+        "infinite_variance",
+        "no data; x ~ StudentT(2, 40, 3), whose variance is infinite",
+        sites={"x": Site(StudentT(2.0, 40.0, 3.0))},
+        observations={},
+        truth={"x": 40.0},
         prior_informs=True,
         tier="full",
     )

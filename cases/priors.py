@@ -46,7 +46,7 @@ _PRIORS: dict[str, tuple[str, Family, Array]] = {
 }
 
 
-_SHORT_TAILED = ("log_normal", "beta", "ordered", "gamma", "dirichlet")
+_SHORT_TAILED = ("log_normal", "beta", "ordered", "gamma")  # a simplex has mixed_sites
 
 
 def prior_only() -> Iterator[Case]:

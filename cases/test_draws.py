@@ -9,6 +9,6 @@ from invmass.verdicts.record import Settle
 
 @pytest.mark.invmass_claim(judge.DRAWS)
 @pytest.mark.invmass_once
-def test_draws_are_right(experiment: Experiment, settle: Settle) -> None:
+def test_draws_are_right(targeted: Experiment, settle: Settle) -> None:
     """Mean and covariance are the posterior's, in unconstrained and constrained space."""
-    settle(judge.DRAWS, judge.draws(experiment))
+    settle(judge.DRAWS, judge.draws(targeted))

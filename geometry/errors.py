@@ -9,6 +9,10 @@ class UsageError(InvmassError):
     """A name, an option or a shape that cannot be what was meant."""
 
 
+class NoTargetError(UsageError):
+    """There is nothing that an estimator converges to on this posterior."""
+
+
 class BackendUnavailableError(InvmassError):
     """The library behind a backend is not installed."""
 

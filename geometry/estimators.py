@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import scipy.linalg
 
-from invmass.geometry.errors import UsageError
+from invmass.geometry.errors import NoTargetError, UsageError
 
 
 class Rule(enum.Enum):
@@ -90,7 +90,8 @@ class Estimator:
             score_covariance: Cov(∇ log π(z)), shape (d, d), if the rule needs it.
 
         Raises:
-            UsageError: the rule needs the covariance of the scores, or has no one target here.
+            UsageError: the rule needs the covariance of the scores.
+            NoTargetError: what the rule converges to is left to chance here.
         """
         if self.needs_scores and score_covariance is None:
             raise UsageError("the Fisher-divergence rule needs the covariance of the scores")
@@ -152,7 +153,7 @@ def _low_rank_target(
     Seyboldt, Carlson & Carpenter 2026, arXiv:2603.18845) and `sample_covariance_eigh_low_rank`.
 
     Raises:
-        UsageError: an eigenvalue so near the cutoff that chance decides whether it is left at 1.
+        NoTargetError: an eigenvalue so near the cutoff that chance decides if it is left at 1.
     """
     if score_covariance is None:
         scale = np.sqrt(np.diag(covariance))
@@ -172,7 +173,7 @@ def _low_rank_target(
     beyond = np.abs(np.log(values)) - np.log(low_rank.cutoff)
     if low_rank.cutoff > 1.0 and np.any(np.abs(beyond) < _UNDECIDED):
         nearest = values[np.argmin(np.abs(beyond))]
-        raise UsageError(
+        raise NoTargetError(
             f"the low-rank metric has no one target here: an eigenvalue of {nearest:.3g} is so "
             f"near the cutoff {low_rank.cutoff:g} that some replicates keep it and some do not; "
             "judge another metric"

@@ -6,6 +6,7 @@ lowers it into its own library's distribution. Constants are kept in float64.
 """
 
 import abc
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Self
@@ -131,6 +132,10 @@ class Family(abc.ABC):
     def log_density(self, x: Array) -> Array:
         """Log density of `x`, summed over all its elements; a scalar."""
 
+    def given(self, sites: Mapping[str, Array]) -> "Family":
+        """The distribution once the sites declared before are known: itself, if it needs none."""
+        return self
+
 
 class ObservedFamily(Family):
     """A family that can describe data: it knows the Fisher information of its parameters."""
@@ -239,6 +244,25 @@ class Multinomial(ObservedFamily):
     def information(self, jacobian: "Multinomial") -> Array:
         weighted = jacobian.probabilities / self.probabilities[:, None]
         return self.total * weighted.T @ jacobian.probabilities
+
+
+@partial(register_dataclass, data_fields=[], meta_fields=["family"])
+@dataclass(frozen=True)
+class Given(Family):
+    """A prior on the line that depends on sites declared before it.
+
+    `Given(lambda x: Normal(x["mean"], x["spread"]))`, say.
+    """
+
+    family: Callable[[Mapping[str, Array]], Family]
+
+    support = Real()
+
+    def given(self, sites: Mapping[str, Array]) -> Family:
+        return self.family(sites)
+
+    def log_density(self, x: Array) -> Array:
+        raise TypeError("a prior that depends on other sites has no density without them")
 
 
 @register_dataclass

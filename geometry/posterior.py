@@ -30,10 +30,9 @@ class Site:
     prior: Family
     shape: tuple[int, ...] = ()
 
-    @property
-    def distribution(self) -> Family:
-        """The prior, ready to be traced in the ambient precision."""
-        return fresh(self.prior)
+    def distribution(self, x: Sites) -> Family:
+        """The prior given the sites declared before, ready to be traced in ambient precision."""
+        return fresh(self.prior.given(x))
 
     @property
     def value_shape(self) -> tuple[int, ...]:
@@ -201,7 +200,7 @@ class Posterior:
     def log_prior(self, x: Sites) -> Array:
         """`log p(x)`, a scalar."""
         return sum(
-            (site.distribution.log_density(x[name]) for name, site in self.sites.items()),
+            (site.distribution(x).log_density(x[name]) for name, site in self.sites.items()),
             start=jnp.zeros(()),
         )
 

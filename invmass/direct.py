@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from invmass.backends.backend import Backend
-from invmass.backends.registry import OWN, check_metrics, load_backend, metrics_of, select_backends
+from invmass.backends.registry import OWN, check_metrics, load_backend, select_backends
 from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases, select_cases
 from invmass.geometry.errors import InvmassError, SingularFisherError, UsageError
@@ -24,6 +24,7 @@ from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.record import verdict_record
 from invmass.verdicts.runtime import configure_jax
+from invmass.verdicts.selection import metrics_for
 
 
 @click.command("list")
@@ -104,7 +105,7 @@ def check(
         for problem_case in select_cases([case])
         for backend in chosen
         if _available(backend, asked_for=bool(backends), quiet=as_json)
-        for metric in metrics_of(backend, metrics)
+        for metric in metrics_for(problem_case, backend, metrics)
     ]
     records, statuses = [], set()
     for experiment in experiments:

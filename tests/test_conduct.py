@@ -87,10 +87,10 @@ def test_order_by_name_is_told_from_the_declared_one() -> None:
 @pytest.mark.parametrize("motion", [conduct.TOGETHER, *conduct.APART])
 def test_posterior_of_a_moved_case_is_the_moved_posterior(motion: Motion) -> None:
     case = all_cases()[conduct.FIT]
-    moments = case.quadrature.moments()
+    moments = case.reference.moments()
     moved = motion.case(case, moments.covariance)
     assert moved.posterior.structure == case.posterior.structure
-    found = moved.quadrature.moments()
+    found = moved.reference.moments()
     mean = motion.points(moments.mean[None], moments.covariance)[0]
     back = motion.metrics_back(found.covariance[None])[0]
     np.testing.assert_allclose(back, moments.covariance, rtol=1e-4, atol=1e-7)

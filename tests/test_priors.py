@@ -150,7 +150,7 @@ def test_partial_correlations_of_lkj_are_independent_betas() -> None:
 @pytest.mark.parametrize("name", ["student_t", "half_cauchy", "lkj", "dirichlet"])
 def test_exact_draws_of_any_tail_have_the_moments(name: str) -> None:
     case, moments = all_cases()[f"prior-{name}"], truth_of(name).moments
-    draws = case.quadrature.exact_draws(40_000, (3,))
+    draws = case.reference.exact_draws(40_000, (3,))
     whitened = (draws - moments.mean) / np.sqrt(np.diag(moments.covariance))
     # five standard errors
     assert np.all(np.abs(whitened.mean(axis=0)) < 5 / np.sqrt(len(draws)))

@@ -194,15 +194,15 @@ def test_shares_and_curve_of_the_mixed_sites_are_uncorrelated() -> None:
 @pytest.mark.parametrize("name", ["notebook-uniform", "gaussian_scale"])
 def test_moments_do_not_depend_on_the_step_of_the_grid(name: str) -> None:
     case = all_cases()[name]
-    finer = Quadrature(case.posterior.log_density, truth_of(name).position, refine=1.7).moments()
-    coarse = case.quadrature.moments()
+    finer = Quadrature.of(case.posterior.log_density, truth_of(name).position, refine=1.7).moments()
+    coarse = case.reference.moments()
     np.testing.assert_allclose(coarse.mean, finer.mean, rtol=1e-6)
     # a finer grid ends a fraction of a step elsewhere in the tail
     np.testing.assert_allclose(coarse.covariance, finer.covariance, rtol=5e-6)
 
 
 def test_weights_sum_to_one_over_points_of_the_right_shape() -> None:
-    quadrature = all_cases()["quadratic_fit"].quadrature
+    quadrature = all_cases()["quadratic_fit"].reference
     assert quadrature.points.shape == (len(quadrature.weights), 3)
     np.testing.assert_allclose(quadrature.weights.sum(), 1.0, rtol=1e-12)
     assert quadrature.points.dtype == np.float64
@@ -211,7 +211,7 @@ def test_weights_sum_to_one_over_points_of_the_right_shape() -> None:
 def test_moments_and_draws_are_float64_where_samplers_run_in_float32() -> None:
     with jax.enable_x64(False):
         case = dataclasses.replace(all_cases()["notebook-normal"])  # nothing computed yet
-        moments, starts = case.quadrature.moments(), case.starts(0, 10)
+        moments, starts = case.reference.moments(), case.starts(0, 10)
         assert jnp.zeros(()).dtype == jnp.float32
     expected = truth_of("notebook-normal").moments
     np.testing.assert_allclose(moments.covariance, expected.covariance, rtol=1e-10)
@@ -220,12 +220,12 @@ def test_moments_and_draws_are_float64_where_samplers_run_in_float32() -> None:
 
 def test_six_dimensions_are_refused() -> None:
     with pytest.raises(InvmassError, match="6 dimensions"):
-        Quadrature(lambda z: -0.5 * jnp.sum(z**2), np.zeros(6))
+        Quadrature.of(lambda z: -0.5 * jnp.sum(z**2), np.zeros(6))
 
 
 def test_a_density_without_a_mode_is_refused() -> None:
     with pytest.raises(InvmassError, match="no mode"):
-        Quadrature(lambda z: 0.5 * jnp.sum(z**2), np.array([0.3, -0.2]))
+        Quadrature.of(lambda z: 0.5 * jnp.sum(z**2), np.array([0.3, -0.2]))
 
 
 # -- exact draws
@@ -238,7 +238,7 @@ def draws() -> Callable[[str], np.ndarray]:
 
     def of(name: str) -> np.ndarray:
         if name not in made:
-            made[name] = all_cases()[name].quadrature.exact_draws(20_000, (7,))
+            made[name] = all_cases()[name].reference.exact_draws(20_000, (7,))
         return made[name]
 
     return of
@@ -248,7 +248,7 @@ def draws() -> Callable[[str], np.ndarray]:
 def test_exact_draws_have_the_moments_of_the_quadrature(
     draws: Callable[[str], np.ndarray], name: str
 ) -> None:
-    z, moments = draws(name), all_cases()[name].quadrature.moments()
+    z, moments = draws(name), all_cases()[name].reference.moments()
     assert z.shape == (20_000, all_cases()[name].dimension)
     centred = (z - moments.mean) / np.sqrt(np.diag(moments.covariance))
     products = centred[:, :, None] * centred[:, None, :]
@@ -270,7 +270,7 @@ def test_exact_draws_of_a_gaussian_are_gaussian(draws: Callable[[str], np.ndarra
 
 def test_exact_draws_of_a_skewed_density_follow_its_distribution() -> None:
     """The logarithm of a gamma variate: exp(3z - eᶻ) / Γ(3)."""
-    quadrature = Quadrature(lambda z: jnp.sum(3.0 * z - jnp.exp(z)), np.array([1.0]))
+    quadrature = Quadrature.of(lambda z: jnp.sum(3.0 * z - jnp.exp(z)), np.array([1.0]))
     z = quadrature.exact_draws(20_000, (3,))[:, 0]
     assert scipy.stats.kstest(np.exp(z), scipy.stats.gamma(3.0).cdf).pvalue > 1e-6
 
@@ -284,7 +284,7 @@ def test_exact_draws_are_independent(draws: Callable[[str], np.ndarray]) -> None
 
 
 def test_exact_draws_are_determined_by_their_seed() -> None:
-    quadrature = all_cases()["gaussian_mean"].quadrature
+    quadrature = all_cases()["gaussian_mean"].reference
     first = quadrature.exact_draws(100, (1, 2))
     np.testing.assert_array_equal(first, quadrature.exact_draws(100, (1, 2)))
     assert not np.any(first == quadrature.exact_draws(100, (1, 3)))
@@ -298,12 +298,12 @@ def test_draws_above_the_envelope_are_refused() -> None:
         return jnp.logaddexp(-0.5 * jnp.sum(z**2), -0.5 * jnp.sum((z - 12.0) ** 2) + 5.0)
 
     with pytest.raises(InvmassError, match="envelope"):
-        Quadrature(two_modes, np.zeros(2)).exact_draws(100_000, (0,))
+        Quadrature.of(two_modes, np.zeros(2)).exact_draws(100_000, (0,))
 
 
 def test_moments_of_given_values_are_weighted_by_the_density() -> None:
     """x = e^z of a normal z is log-normal."""
-    quadrature = Quadrature(lambda z: -0.5 * jnp.sum(((z - 1.0) / 0.3) ** 2), np.zeros(1))
+    quadrature = Quadrature.of(lambda z: -0.5 * jnp.sum(((z - 1.0) / 0.3) ** 2), np.zeros(1))
     found = quadrature.moments(np.exp(quadrature.points))
     law = scipy.stats.lognorm(0.3, scale=np.e)
     assert isinstance(found, Moments)

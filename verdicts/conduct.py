@@ -67,6 +67,8 @@ def all_claims(experiment: Experiment) -> Iterator[tuple[str, Verdict]]:
 
 def why_no_spread(experiment: Experiment) -> str | None:
     """The reason why the spread of this estimator is not predicted; None if it is."""
+    if experiment.why_no_target:
+        return experiment.why_no_target
     if experiment.estimator.rule is Rule.VARIANCE:
         return None
     return f"the spread is predicted for variances alone, not for {experiment.estimator.rule.value}"
@@ -235,7 +237,8 @@ def contract(experiment: Experiment) -> Verdict:
 
     Where another reading of the matrices is told from the right one by their size, the mean of
     the logarithms of their diagonals must be less than half as far from the target as from that
-    reading. Symmetry and positive definiteness are judged in the precision that they came in.
+    reading, if there is a target. Symmetry and positive definiteness are judged in the precision
+    that they came in.
     """
     matrices = experiment.tuned(BATCH).inverse_mass_matrix
     transposed = np.swapaxes(matrices, 1, 2) if matrices.ndim == 3 else matrices
@@ -251,6 +254,8 @@ def contract(experiment: Experiment) -> Verdict:
     }
     if experiment.estimator.rule is Rule.VARIANCE:  # others may find a Gaussian without an error
         deviations["replicates with the matrix of another"] = float(BATCH - distinct)
+    if experiment.why_no_target:
+        return all_exact(deviations, 0.5)
     found = np.mean(np.log(_diagonals(matrices.astype(np.float64))), axis=0)
     right = np.log(_diagonals(experiment.regularised(experiment.target)[None])[0])
     for name, reading in _misreadings(experiment, right).items():

@@ -12,7 +12,7 @@ import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.cases.case import Case, Truth
-from invmass.geometry.errors import BackendFaultError, InvmassError, UsageError
+from invmass.geometry.errors import BackendFaultError, InvmassError, NoTargetError, UsageError
 from invmass.geometry.estimators import Estimator
 from invmass.geometry.precision import float64
 
@@ -97,10 +97,27 @@ class Experiment:
 
     @cached_property
     def target(self) -> np.ndarray:
-        """What the estimator converges to, (d,) or (d, d)."""
+        """What the estimator converges to, (d,) or (d, d).
+
+        Raises:
+            NoTargetError: there is nothing that it converges to.
+        """
         truth = self.truth
+        infinite = ~np.isfinite(np.diag(truth.moments.covariance))
+        if np.any(infinite):
+            names = ", ".join(np.asarray(self.case.posterior.coordinates)[infinite])
+            raise NoTargetError(f"nothing to converge to: the variance of {names} is infinite")
         scores = truth.score_covariance if self.estimator.needs_scores else None
         return self.estimator.target(truth.moments.covariance, scores)
+
+    @property
+    def why_no_target(self) -> str | None:
+        """The reason why there is nothing that the estimator converges to; None if there is."""
+        try:
+            _ = self.target
+        except NoTargetError as error:
+            return str(error)
+        return None
 
     def regularised(self, metric: np.ndarray) -> np.ndarray:
         """The expectation of the tuned metric at this window, were `metric` its target."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from invmass.backends.backend import Backend
 from invmass.backends.registry import check_metrics, lacking, metrics_of, select_backends
 from invmass.cases.case import Case
 from invmass.cases.catalogue import select_cases
@@ -52,7 +53,16 @@ def select_cells(
         Cell(case.name, spec, backend.name, metric, tier(case, metric))
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
-        for metric in [*lacking(backend, metrics), *metrics_of(backend, metrics)]
+        for metric in [*lacking(backend, metrics), *metrics_for(case, backend, metrics)]
+    ]
+
+
+def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str]:
+    """The metrics among those chosen, or all, that a backend tunes and that suit the case."""
+    return [
+        metric
+        for metric in metrics_of(backend, chosen)
+        if not (case.diagonal_only and backend.estimators[metric].dense)
     ]
 
 

@@ -1,0 +1,69 @@
+"""Sites whose priors depend on other sites: eight schools, stated in two ways, and a funnel."""
+
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.cases.case import Case
+from invmass.geometry.families import Gamma, Given, Normal
+from invmass.geometry.posterior import Observation, Site
+
+# D. B. Rubin, Journal of Educational Statistics 6 (1981); ArviZ (Apache-2.0) ships it as
+# "centered_eight".
+_EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
+_ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
+
+
+def hierarchies() -> Iterator[Case]:
+    """Eight schools, centred and not, under a prior that keeps τ from zero; Neal's funnel."""
+    about = "y ~ N(θ, σ) in 8 schools; μ ~ N(0, 20), τ ~ Gamma(2, 0.1)"  # Chung et al. 2013
+    spread, mean = 9.0, 8.0
+    shrunk = mean + (_EFFECTS - mean) * spread**2 / (spread**2 + _ERRORS**2)
+    top = {"spread": Site(Gamma(2.0, 0.1)), "mean": Site(Normal(0.0, 20.0))}
+    yield Case(
+        "eight_schools-centred",
+        f"{about}, θ ~ N(μ, τ)",
+        sites=top
+        | {"effects": Site(Given(lambda x: Normal(x["mean"], x["spread"])), _EFFECTS.shape)},
+        observations={
+            "y": Observation(
+                lambda x, errors: Normal(x["effects"], errors),
+                data=_EFFECTS,
+                constants=(_ERRORS,),
+            )
+        },
+        truth={"spread": spread, "mean": mean, "effects": shrunk},
+        gaussian=("mean", "effects"),
+        prior_informs=True,
+        tier="full",
+    )
+    yield Case(
+        "eight_schools-noncentred",
+        f"{about}, θ = μ + τ η, η ~ N(0, 1)",
+        sites=top | {"standardised": Site(Normal(0.0, 1.0), _EFFECTS.shape)},
+        observations={
+            "y": Observation(
+                lambda x, errors: Normal(x["mean"] + x["spread"] * x["standardised"], errors),
+                data=_EFFECTS,
+                constants=(_ERRORS,),
+            )
+        },
+        truth={"spread": spread, "mean": mean, "standardised": (shrunk - mean) / spread},
+        gaussian=("mean", "standardised"),
+        prior_informs=True,
+        tier="full",
+    )
+    yield Case(
+        "funnel",
+        "no data; width ~ N(10, 1), x ~ N(100, exp((width - 10)/2)), twice",
+        sites={
+            "width": Site(Normal(10.0, 1.0)),
+            "x": Site(Given(lambda x: Normal(100.0, jnp.exp((x["width"] - 10.0) / 2))), (2,)),
+        },
+        observations={},
+        truth={"width": 10.0, "x": np.array([100.0, 100.0])},
+        gaussian=("x",),
+        prior_informs=True,
+        tier="full",
+    )

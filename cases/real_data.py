@@ -1,0 +1,135 @@
+"""Models of real data; each file in `data/` says where its numbers come from.
+
+`truth` is where the likelihood is largest, or with a prior that matters the posterior, rounded.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.cases.case import Case
+from invmass.geometry.families import (
+    Bernoulli,
+    HalfNormal,
+    LogNormal,
+    MultivariateNormal,
+    Normal,
+    Poisson,
+)
+from invmass.geometry.posterior import Observation, Site, Sites
+
+
+def on_real_data() -> Iterator[Case]:
+    """Linear, logistic and Poisson regressions, and the hyper-parameters of a Gaussian process."""
+    stack = _read("stackloss")
+    yield _linear_regression(
+        "stack_loss",
+        "loss ~ N(design β, σ) on 21 days: a constant, air flow, water temperature, acid",
+        stack[:, 0],
+        stack[:, 1:],
+        {"spread": 2.92, "coefficients": np.array([-39.9, 0.716, 1.295, -0.152])},
+    )
+    rates = _read("interest_rates")
+    yield _linear_regression(
+        "interest_rates",
+        "bill rate ~ N(design β, σ) in 51 years: a constant, money in billions of dollars, which "
+        "is not standardised",
+        rates[:, 1],
+        rates[:, 2:],
+        {"spread": 2.80, "coefficients": np.array([6.570, -0.001919])},
+    )
+    votes = _read("votes")
+    yield Case(
+        "votes",
+        "vote ~ Bernoulli(logit⁻¹(a + b party + c place)), 236 people; (a, b, c) ~ N(0, 10)",
+        sites={"coefficients": Site(Normal(0.0, 10.0), (3,))},
+        observations={
+            "vote": Observation(
+                lambda x, design: Bernoulli(design @ x["coefficients"]),
+                data=votes[:, 0],
+                constants=(_with_constant(votes[:, 1:]),),
+            )
+        },
+        truth={"coefficients": np.array([-5.64, 1.219, 0.400])},
+        tier="full",
+    )
+    visits = _read("visits")
+    yield Case(
+        "visits",
+        "visits ~ Poisson(exp(a + b log coinsurance + c diseases)), 202 people; "
+        "(a, b, c) ~ N(0, 10)",
+        sites={"coefficients": Site(Normal(0.0, 10.0), (3,))},
+        observations={
+            "visits": Observation(
+                lambda x, design: Poisson(jnp.exp(design @ x["coefficients"])),
+                data=visits[:, 0],
+                constants=(_with_constant(visits[:, 1:]),),
+            )
+        },
+        truth={"coefficients": np.array([0.981, -0.0177, 0.0151])},
+        tier="full",
+    )
+    yield _gaussian_process()
+
+
+def _linear_regression(
+    name: str, summary: str, y: np.ndarray, columns: np.ndarray, truth: Sites
+) -> Case:
+    return Case(
+        name,
+        f"{summary}; β ~ N(0, 100), σ ~ HalfNormal(20)",
+        sites={
+            "spread": Site(HalfNormal(20.0)),
+            "coefficients": Site(Normal(0.0, 100.0), np.shape(truth["coefficients"])),
+        },
+        observations={
+            "y": Observation(
+                lambda x, design: Normal(design @ x["coefficients"], x["spread"]),
+                data=y,
+                constants=(_with_constant(columns),),
+            )
+        },
+        truth=truth,
+        gaussian=("coefficients",),
+        tier="full",
+    )
+
+
+def _gaussian_process() -> Case:
+    nile = _read("nile")
+    years = nile[:, 0]
+    return Case(
+        "nile",
+        "flow in 20 years ~ Gaussian process of mean 920, covariance a² exp(-(t-t')²/2ℓ²) + σ²; "
+        "a ~ LogNormal(log 150, 0.5), ℓ ~ LogNormal(log 25, 0.5), σ ~ HalfNormal(200)",
+        sites={
+            "noise": Site(HalfNormal(200.0)),
+            "length": Site(LogNormal(np.log(25.0), 0.5)),
+            "amplitude": Site(LogNormal(np.log(150.0), 0.5)),
+        },
+        observations={
+            "flow": Observation(
+                lambda x, squares: MultivariateNormal(
+                    jnp.full(len(squares), 920.0),
+                    x["amplitude"] ** 2 * jnp.exp(-0.5 * squares / x["length"] ** 2)
+                    + x["noise"] ** 2 * jnp.eye(len(squares)),
+                ),
+                data=nile[:, 1],
+                constants=((years[:, None] - years) ** 2,),
+            )
+        },
+        truth={"noise": 136.0, "length": 27.6, "amplitude": 118.0},
+        prior_informs=True,
+        tier="full",
+    )
+
+
+def _read(name: str) -> np.ndarray:
+    """A table, its columns as the last line of the file's head names them."""
+    return np.loadtxt(Path(__file__).parent / "data" / f"{name}.csv", delimiter=",")
+
+
+def _with_constant(columns: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.ones(len(columns)), columns])

@@ -1,0 +1,59 @@
+"""Gaussians of growing dimension and condition number."""
+
+from collections.abc import Iterator
+
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.cases.case import Case
+from invmass.geometry.families import Array, Normal
+from invmass.geometry.posterior import Observation, Site, Sites
+from invmass.geometry.precision import float64
+
+_CORRELATION = 0.5  # of neighbours
+_COMBINATIONS = [
+    (d, condition) for d in (2, 10, 50, 100) for condition in (1e2, 1e4, 1e6)
+] + [(1000, 1e2)]  # fmt: skip
+
+
+def gaussians() -> Iterator[Case]:
+    """Neighbours correlate by a half; the scales, geometric, come in no order."""
+    for dimension, condition in _COMBINATIONS:
+        half, signs = dimension // 2, (-1.0) ** np.arange(dimension)
+        scale = np.random.default_rng(dimension).permutation(
+            np.geomspace(1.0, np.sqrt(condition), dimension) / condition**0.25
+        )
+        centre = 30.0 * scale * signs
+        with float64():
+            data = np.asarray(_whiten(jnp.asarray(30.0 * signs)))
+        yield Case(
+            f"scaling-{dimension}-1e{round(np.log10(condition))}",
+            f"x in {dimension} dimensions ~ N(30 s, s, autoregressive correlations of ½), "
+            f"s² from {1 / np.sqrt(condition):g} to {np.sqrt(condition):g}; x ~ N(0, 1e5)",
+            sites={
+                "second": Site(Normal(0.0, 1e5), (half,)),
+                "first": Site(Normal(0.0, 1e5), (dimension - half,)),
+            },
+            observations={
+                "y": Observation(
+                    lambda x, scale: Normal(_innovations(x, scale), 1.0),
+                    data=data,
+                    constants=(scale,),
+                )
+            },
+            truth={"second": centre[:half], "first": centre[half:]},
+            gaussian=("second", "first"),
+            prior_informs=True,
+            diagonal_only=dimension > 100,
+            tier="full",
+        )
+
+
+def _innovations(x: Sites, scale: Array) -> Array:
+    return _whiten(jnp.concatenate([x["second"], x["first"]]) / scale)
+
+
+def _whiten(u: Array) -> Array:
+    """What is new in each entry of an autoregressive sequence, in standard deviations."""
+    new = (u[1:] - _CORRELATION * u[:-1]) / np.sqrt(1 - _CORRELATION**2)
+    return jnp.concatenate([u[:1], new])

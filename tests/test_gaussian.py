@@ -1,0 +1,180 @@
+"""Closed forms of posteriors that are normal, outright or given a few coordinates."""
+
+from collections.abc import Callable, Iterator
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from invmass.cases.case import Truth
+from invmass.cases.catalogue import all_cases
+from invmass.geometry.errors import InvmassError
+from invmass.geometry.estimators import WELFORD_DIAGONAL
+from invmass.geometry.gaussian import ConditionallyGaussian, Gaussian
+from invmass.geometry.precision import float64
+
+SCHOOLS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
+ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def double_precision() -> Iterator[None]:
+    """Once for all, so that nothing is compiled twice."""
+    with float64():
+        yield
+
+
+def truth_of(name: str) -> Truth:
+    """The answers in our own unconstrained space."""
+    case = all_cases()[name]
+    return case.truth_in(case.posterior.default_transforms)
+
+
+def mixture(
+    conditional: Callable[[float], tuple[float, np.ndarray, np.ndarray]], low: float, high: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of (u, w) from `u -> log density, mean and covariance of w given u`."""
+    nodes = np.linspace(low, high, 600)  # of the trapezoidal rule; nothing is left at the ends
+    parts = [conditional(u) for u in nodes]
+    weights = np.exp([log_density - max(p[0] for p in parts) for log_density, _, _ in parts])
+    weights /= weights.sum()
+    rows = np.column_stack([nodes, [mean for _, mean, _ in parts]])
+    covariance = np.cov(rows.T, aweights=weights, bias=True)
+    covariance[1:, 1:] += np.einsum("n,nij->ij", weights, [part[2] for part in parts])
+    return weights @ rows, covariance
+
+
+def half_normal(log_spread: float, width: float) -> float:
+    return scipy.stats.halfnorm.logpdf(np.exp(log_spread), scale=width) + log_spread
+
+
+@pytest.mark.parametrize("name", ["stack_loss", "interest_rates"])
+def test_linear_regression_is_the_conjugate_one_given_its_scale(name: str) -> None:
+    """By least squares with a prior as further rows; squaring the design would lose its digits."""
+    (observation,) = all_cases()[name].observations.values()
+    (design,), y = observation.constants, observation.data
+
+    def given(log_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
+        size = design.shape[1]
+        rows = np.concatenate([design * np.exp(-log_spread), np.eye(size) / 100.0])
+        values = np.append(y * np.exp(-log_spread), np.zeros(size))
+        orthogonal, triangle = np.linalg.qr(rows)
+        mean = np.linalg.solve(triangle, orthogonal.T @ values)
+        inverse = np.linalg.inv(triangle)
+        evidence = -0.5 * np.sum((values - rows @ mean) ** 2) - len(y) * log_spread
+        evidence -= np.sum(np.log(np.abs(np.diag(triangle))))
+        return evidence + half_normal(log_spread, 20.0), mean, inverse @ inverse.T
+
+    mean, covariance = mixture(given, -1.0, 5.0)
+    moments = truth_of(name).moments
+    scale = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose((moments.mean - mean) / scale, 0.0, atol=1e-5)
+    np.testing.assert_allclose(
+        moments.covariance / np.outer(scale, scale), covariance / np.outer(scale, scale), atol=1e-5
+    )
+
+
+def test_floor_of_regularisation_dominates_a_slope_that_is_not_standardised() -> None:
+    variance = truth_of("interest_rates").moments.covariance[2, 2]
+    inflation = WELFORD_DIAGONAL.regularised(np.array([variance]), 500)[0] / variance
+    assert np.sqrt(variance) < 1e-3
+    assert inflation > 10
+
+
+def schools(log_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
+    """μ and θ given τ, by the formulas of Gelman et al., *Bayesian Data Analysis*, §5.4."""
+    spread = np.exp(log_spread)
+    total = spread**2 + ERRORS**2
+    variance_mean = 1.0 / (np.sum(1.0 / total) + 1.0 / 400.0)
+    mean = variance_mean * np.sum(SCHOOLS / total)
+    shrink = spread**2 / total
+    weights = np.append(1.0, 1.0 - shrink)
+    effects = mean + shrink * (SCHOOLS - mean)
+    covariance = variance_mean * np.outer(weights, weights)
+    covariance[1:, 1:] += np.diag(shrink * ERRORS**2)
+    evidence = scipy.stats.multivariate_normal(np.zeros(8), np.diag(total) + 400.0).logpdf(SCHOOLS)
+    prior = scipy.stats.gamma.logpdf(spread, 2.0, scale=10.0) + log_spread
+    return evidence + prior, np.append(mean, effects), covariance
+
+
+@pytest.mark.parametrize("form", ["centred", "noncentred"])
+def test_eight_schools_are_those_of_the_textbook(form: str) -> None:
+    mean, covariance = mixture(schools, -12.0, 6.0)
+    case = all_cases()[f"eight_schools-{form}"]
+    points = case.reference.points.copy()
+    if form == "noncentred":  # θ = μ + τ η
+        points[:, 2:] = points[:, 1:2] + np.exp(points[:, :1]) * points[:, 2:]
+    moments = case.reference.moments(points)
+    scale = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose((moments.mean - mean) / scale, 0.0, atol=1e-5)
+    np.testing.assert_allclose(
+        moments.covariance / np.outer(scale, scale), covariance / np.outer(scale, scale), atol=2e-5
+    )
+
+
+def test_funnel_has_the_moments_of_a_log_normal_mixture() -> None:
+    truth = truth_of("funnel")
+    np.testing.assert_allclose(
+        truth.moments.covariance, np.diag([1.0, np.exp(0.5), np.exp(0.5)]), atol=1e-8
+    )
+    np.testing.assert_allclose(truth.moments.kurtosis, [3.0, 3 * np.e, 3 * np.e], rtol=1e-7)
+    # E[-∇²]: 1 + ½ Σ (x-100)²/variance for the width, 1/variance for x
+    np.testing.assert_allclose(
+        truth.score_covariance, np.diag([2.0, np.exp(0.5), np.exp(0.5)]), atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("name", ["scaling-2-1e2", "scaling-50-1e4", "scaling-1000-1e2"])
+def test_scaling_cases_are_autoregressive(name: str) -> None:
+    case = all_cases()[name]
+    (observation,) = case.observations.values()
+    (scale,) = observation.constants
+    lag = np.abs(np.subtract.outer(np.arange(len(scale)), np.arange(len(scale))))
+    covariance = 0.5**lag * np.outer(scale, scale)
+    moments = case.reference.moments()
+    units = np.outer(scale, scale)
+    np.testing.assert_allclose(moments.covariance / units, covariance / units, atol=1e-5)
+    np.testing.assert_allclose(truth_of(name).inverse_fisher / units, covariance / units, atol=1e-5)
+    condition = float(name.rpartition("-")[2])
+    np.testing.assert_allclose(np.max(scale**2) / np.min(scale**2), condition)
+
+
+@pytest.mark.parametrize("name", ["eight_schools-centred", "funnel", "scaling-10-1e4"])
+def test_exact_draws_have_the_moments(name: str) -> None:
+    reference = all_cases()[name].reference
+    count = 40_000
+    draws, moments = reference.exact_draws(count, (5,)), reference.moments()
+    inverse = np.linalg.inv(np.linalg.cholesky(moments.covariance))
+    whitened = (draws - moments.mean) @ inverse.T
+    np.testing.assert_allclose(whitened.mean(axis=0), 0.0, atol=5 / np.sqrt(count))
+    error = np.sqrt((np.max(moments.kurtosis) - 1) / count)
+    np.testing.assert_allclose(np.cov(whitened.T), np.eye(len(inverse)), atol=5 * error)
+
+
+def test_a_density_that_is_not_normal_is_refused() -> None:
+    with pytest.raises(InvmassError, match="not normal"):
+        Gaussian(lambda z: -jnp.sum(z**2) - 0.01 * jnp.sum(z**4), np.ones(2))
+    with pytest.raises(InvmassError, match="not normal"):
+        ConditionallyGaussian(
+            lambda z: -jnp.sum(z**2) - 0.01 * jnp.sum(z**4), np.ones(2), np.array([1])
+        )
+
+
+def test_moments_of_fifth_degree_are_exact_in_the_normal_coordinates() -> None:
+    """Six of them, correlated, with a mean that moves with the other coordinate."""
+    mixing = np.random.default_rng(0).normal(size=(6, 6))
+    precision = mixing @ mixing.T + np.eye(6)
+
+    def log_density(z: np.ndarray) -> np.ndarray:
+        residual = z[1:] - jnp.sin(z[0])
+        return -0.5 * z[0] ** 2 - 0.5 * residual @ precision @ residual
+
+    reference = ConditionallyGaussian(log_density, np.zeros(7), np.arange(1, 7))
+    variance = np.diag(np.linalg.inv(precision))
+    sine = (1 - np.exp(-2.0)) / 2  # E[sin²] under a standard normal
+    moments = reference.moments()
+    np.testing.assert_allclose(np.diag(moments.covariance)[1:], variance + sine, rtol=1e-8)
+    fourth = (3 - 4 * np.exp(-2.0) + np.exp(-8.0)) / 8  # E[sin⁴]
+    kurtosis = (fourth + 6 * sine * variance + 3 * variance**2) / (variance + sine) ** 2
+    np.testing.assert_allclose(moments.kurtosis[1:], kurtosis, rtol=1e-8)
