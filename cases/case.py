@@ -17,6 +17,7 @@ from invmass.geometry.posterior import Observation, Posterior, Site, Sites
 from invmass.geometry.precision import float64
 from invmass.geometry.quadrature import IndependentQuadratures, Moments, Quadrature, by_rows
 from invmass.geometry.transforms import Transforms
+from invmass.geometry.whitening import gap
 
 _START_BLOCK = 1024
 
@@ -38,6 +39,7 @@ class Case:
         prior_informs: whether the information includes the curvature of the prior; it must where
             the data say too little alone.
         diagonal_only: whether dense metrics are left out, for the memory that they would take.
+        source: where the data come from, and their licence, if they are real.
         tier: "quick", or "full" if it is left out unless asked for.
         version: raised when the problem changes, so that old rows are not compared with new.
     """
@@ -51,6 +53,7 @@ class Case:
     gaussian: tuple[str, ...] = ()
     prior_informs: bool = False
     diagonal_only: bool = False
+    source: str = ""
     tier: Literal["quick", "full"] = "quick"
     version: int = 1
 
@@ -128,6 +131,11 @@ class Case:
     def constrained_moments(self) -> Moments:
         """Moments of the free constrained coordinates."""
         return self.reference.moments(self._free_points)
+
+    @property
+    def truth_in_own_space(self) -> "Truth":
+        """The answers where our own bijectors, which are Stan's, define z."""
+        return self.truth_in(self.posterior.default_transforms)
 
     def truth_in(self, transforms: Transforms) -> "Truth":
         """The answers in the unconstrained space that `transforms` define, computed once."""
@@ -207,6 +215,12 @@ class Truth:
         """Mean, covariance and kurtosis of z."""
         points = self.case.free_to_unconstrained(self.case._free_points, self.transforms)
         return self.case.reference.moments(points)
+
+    @property
+    def gap(self) -> float:
+        """How far Cov(z) is from the inverse Fisher, in whitened entries; infinite if it is."""
+        covariance = self.moments.covariance
+        return gap(covariance, self.inverse_fisher) if np.all(np.isfinite(covariance)) else np.inf
 
     @cached_property
     def score_covariance(self) -> np.ndarray:

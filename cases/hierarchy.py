@@ -9,8 +9,10 @@ from invmass.cases.case import Case
 from invmass.geometry.families import Gamma, Given, Normal
 from invmass.geometry.posterior import Observation, Site
 
-# D. B. Rubin, Journal of Educational Statistics 6 (1981); ArviZ (Apache-2.0) ships it as
-# "centered_eight".
+_SOURCE = (
+    "Coaching in eight schools: D. B. Rubin, Journal of Educational Statistics 6 (1981); "
+    'as ArviZ (Apache-2.0) ships it in "centered_eight".'
+)
 _EFFECTS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
 _ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 
@@ -36,6 +38,7 @@ def hierarchies() -> Iterator[Case]:
         truth={"spread": spread, "mean": mean, "effects": shrunk},
         gaussian=("mean", "effects"),
         prior_informs=True,
+        source=_SOURCE,
         tier="full",
     )
     yield Case(
@@ -52,6 +55,7 @@ def hierarchies() -> Iterator[Case]:
         truth={"spread": spread, "mean": mean, "standardised": (shrunk - mean) / spread},
         gaussian=("mean", "standardised"),
         prior_informs=True,
+        source=_SOURCE,
         tier="full",
     )
     yield Case(

@@ -23,24 +23,26 @@ from invmass.geometry.posterior import Observation, Site, Sites
 
 def on_real_data() -> Iterator[Case]:
     """Linear, logistic and Poisson regressions, and the hyper-parameters of a Gaussian process."""
-    stack = _read("stackloss")
+    stack, source = _read("stackloss")
     yield _linear_regression(
         "stack_loss",
         "loss ~ N(design β, σ) on 21 days: a constant, air flow, water temperature, acid",
         stack[:, 0],
         stack[:, 1:],
+        source,
         {"spread": 2.92, "coefficients": np.array([-39.9, 0.716, 1.295, -0.152])},
     )
-    rates = _read("interest_rates")
+    rates, source = _read("interest_rates")
     yield _linear_regression(
         "interest_rates",
         "bill rate ~ N(design β, σ) in 51 years: a constant, money in billions of dollars, which "
         "is not standardised",
         rates[:, 1],
         rates[:, 2:],
+        source,
         {"spread": 2.80, "coefficients": np.array([6.570, -0.001919])},
     )
-    votes = _read("votes")
+    votes, source = _read("votes")
     yield Case(
         "votes",
         "vote ~ Bernoulli(logit⁻¹(a + b party + c place)), 236 people; (a, b, c) ~ N(0, 10)",
@@ -53,9 +55,10 @@ def on_real_data() -> Iterator[Case]:
             )
         },
         truth={"coefficients": np.array([-5.64, 1.219, 0.400])},
+        source=source,
         tier="full",
     )
-    visits = _read("visits")
+    visits, source = _read("visits")
     yield Case(
         "visits",
         "visits ~ Poisson(exp(a + b log coinsurance + c diseases)), 202 people; "
@@ -69,13 +72,14 @@ def on_real_data() -> Iterator[Case]:
             )
         },
         truth={"coefficients": np.array([0.981, -0.0177, 0.0151])},
+        source=source,
         tier="full",
     )
     yield _gaussian_process()
 
 
 def _linear_regression(
-    name: str, summary: str, y: np.ndarray, columns: np.ndarray, truth: Sites
+    name: str, summary: str, y: np.ndarray, columns: np.ndarray, source: str, truth: Sites
 ) -> Case:
     return Case(
         name,
@@ -93,12 +97,13 @@ def _linear_regression(
         },
         truth=truth,
         gaussian=("coefficients",),
+        source=source,
         tier="full",
     )
 
 
 def _gaussian_process() -> Case:
-    nile = _read("nile")
+    nile, source = _read("nile")
     years = nile[:, 0]
     return Case(
         "nile",
@@ -122,13 +127,16 @@ def _gaussian_process() -> Case:
         },
         truth={"noise": 136.0, "length": 27.6, "amplitude": 118.0},
         prior_informs=True,
+        source=source,
         tier="full",
     )
 
 
-def _read(name: str) -> np.ndarray:
-    """A table, its columns as the last line of the file's head names them."""
-    return np.loadtxt(Path(__file__).parent / "data" / f"{name}.csv", delimiter=",")
+def _read(name: str) -> tuple[np.ndarray, str]:
+    """A table, and where it comes from; the last line of the file's head names its columns."""
+    path = Path(__file__).parent / "data" / f"{name}.csv"
+    head = [line[2:] for line in path.read_text(encoding="utf-8").splitlines() if line[0] == "#"]
+    return np.loadtxt(path, delimiter=","), " ".join(head[:-1])
 
 
 def _with_constant(columns: np.ndarray) -> np.ndarray:

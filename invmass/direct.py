@@ -12,7 +12,7 @@ import numpy as np
 from invmass.backends.backend import Backend
 from invmass.backends.registry import OWN, check_metrics, load_backend, select_backends
 from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases, select_cases
+from invmass.cases.catalogue import select_cases
 from invmass.geometry.errors import InvmassError, SingularFisherError, UsageError
 from invmass.geometry.precision import float64
 from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, options
@@ -28,18 +28,32 @@ from invmass.verdicts.selection import metrics_for
 
 
 @click.command("list")
-@options("json")
-def list_(as_json: bool) -> None:
-    """Cases, and backends with their metrics and versions, or why they are missing."""
-    cases = [
-        {
-            "case": case.name,
-            "dimension": case.dimension,
-            "tier": case.tier,
-            "summary": case.summary,
-        }
-        for case in all_cases().values()
-    ]
+@options("case", "json")
+def list_(cases: tuple[str, ...], as_json: bool) -> None:
+    """Cases, and backends with their metrics and versions, or why they are missing.
+
+    With --json also how each case's reference is made, and its gap: how far Cov(z) is from the
+    inverse Fisher where z is Stan's. That takes a minute or two; --case chooses.
+    """
+    chosen = []
+    for case in select_cases(cases):
+        chosen.append(
+            {
+                "case": case.name,
+                "dimension": case.dimension,
+                "tier": case.tier,
+                "summary": case.summary,
+            }
+        )
+        if as_json:
+            click.echo(f"{case.name} ...", err=True)
+            found = case.truth_in_own_space.gap
+            chosen[-1] |= {
+                "sites": {name: list(site.value_shape) for name, site in case.sites.items()},
+                "source": case.source or None,
+                "reference": case.reference.how,
+                "gap": found if np.isfinite(found) else None,
+            }
     backends: list[dict[str, Any]] = []
     for backend in map(load_backend, OWN):
         missing = backend.why_unavailable()
@@ -54,9 +68,9 @@ def list_(as_json: bool) -> None:
             }
         )
     if as_json:
-        click.echo(json.dumps({"cases": cases, "backends": backends}, indent=2))
+        click.echo(json.dumps({"cases": chosen, "backends": backends}, indent=2))
         return
-    table("cases", cases)
+    table("cases", chosen)
     for row in backends:
         row |= {name: "\n".join(row[name]) for name in ("metrics", "lacks")}
     table("backends", backends)

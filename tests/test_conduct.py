@@ -11,7 +11,7 @@ from invmass.backends.hmc_static import HandRolledHMC
 from invmass.cases.catalogue import all_cases
 from invmass.cases.motion import Motion
 from invmass.geometry.errors import UsageError
-from invmass.verdicts import conduct
+from invmass.verdicts import conduct, judge
 from invmass.verdicts.equivalence import Statistic, Status, Verdict, interval
 from invmass.verdicts.experiment import Experiment, Settings
 
@@ -140,3 +140,14 @@ def test_columns_that_say_the_same_do_not_count_as_many() -> None:
 def test_supplied_metric_of_one_coordinate_is_judged_too() -> None:
     verdict = judged(conduct.supplied, broken.KeepsSuppliedUnused(), case="gaussian_mean")
     assert verdict.status is Status.FAIL
+
+
+def test_an_infinite_variance_is_no_target_and_the_contract_holds_without() -> None:
+    experiment = Experiment(
+        all_cases()["infinite_variance"], HandRolledHMC(), "diagonal", Settings()
+    )
+    assert experiment.why_no_target == "nothing to converge to: the variance of x is infinite"
+    assert conduct.why_no_spread(experiment) == experiment.why_no_target
+    claims = dict(judge.all_claims(experiment))
+    assert set(claims) == {judge.DENSITY, conduct.CONTRACT}
+    assert all(verdict.status is Status.PASS for verdict in claims.values())

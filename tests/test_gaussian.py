@@ -28,7 +28,7 @@ def double_precision() -> Iterator[None]:
 def truth_of(name: str) -> Truth:
     """The answers in our own unconstrained space."""
     case = all_cases()[name]
-    return case.truth_in(case.posterior.default_transforms)
+    return case.truth_in_own_space
 
 
 def mixture(

@@ -257,8 +257,12 @@ def test_no_sampler_library_is_imported_before_its_backend_is_used(tmp_path: Pat
 
 
 def test_list_and_fisher_speak_json(tmp_path: Path) -> None:
-    listed = json.loads(run(tmp_path, "invmass", "list", "--json").stdout)
-    assert {case["case"] for case in listed["cases"]} >= {"notebook-uniform", "mixed_sites"}
+    listed = json.loads(run(tmp_path, "invmass", "list", "--case", "notebook", "--json").stdout)
+    bounded, normal = listed["cases"]
+    assert (bounded["case"], normal["case"]) == ("notebook-uniform", "notebook-normal")
+    assert bounded["reference"] == "quadrature over 2 dimensions"
+    assert bounded["gap"] == pytest.approx(0.026, abs=0.005)  # most of it is the published 2.67%
+    assert normal["gap"] < 0.02
     assert [b["backend"] for b in listed["backends"]] == ["hmc", "numpyro", "blackjax", "tfp"]
     answer = run(tmp_path, "invmass", "fisher", "notebook-uniform", "--backend", "hmc", "--json")
     (found,) = json.loads(answer.stdout)

@@ -67,7 +67,7 @@ def test_moments_are_those_of_a_product_rule(name: str) -> None:
 def test_truth_is_where_the_density_is_largest(name: str) -> None:
     """Within a fifth of a standard deviation: the prior, and rounding, may move it."""
     case = all_cases()[name]
-    truth = case.truth_in(case.posterior.default_transforms)
+    truth = case.truth_in_own_space
     moments = truth.moments
     distance = (truth.position - case.reference.mode) / np.sqrt(np.diag(moments.covariance))
     if case.gaussian:  # the mode of a marginal density is another

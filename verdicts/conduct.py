@@ -1,6 +1,6 @@
 """Claims about a sampler's conduct: what it does with a metric, and what it says of itself."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,13 +12,13 @@ import scipy.linalg
 from invmass.backends.backend import Draws, Tuned
 from invmass.cases.motion import Motion
 from invmass.geometry.estimators import Rule
+from invmass.geometry.whitening import whiten
 from invmass.verdicts.equivalence import (
     Statistic,
     Status,
     Verdict,
     all_exact,
     sequential,
-    whiten,
 )
 from invmass.verdicts.experiment import BATCH, NUM_SAMPLES, Experiment, joined
 
@@ -34,12 +34,11 @@ RESUMED = ("gaussian_mean", "mixed_sites")  # one site with d = 1, and many
 
 FACTOR_TWO = 1.0  # margins, relative
 STEP_SIZE_LAW = 0.25
-MOTION_MARGIN = 0.05
+LENGTHS = {200: 0.15, 500: 0.05, 2000: 0.05}  # short warm-up remembers that it began at identity
 HALVED_GRADIENTS = 0.5  # the law holds for short steps; tuned ones are near the longest stable
 NEAR_TARGET, COUNTED = 0.05, 0.02  # margins of acceptance, absolute
 TOLD_APART = 0.5  # in logarithms of variances; readings that are nearer to each other are one
 SHORT_WARMUP = 200  # enough to tune a step size alone
-LENGTHS = (200, 500, 2000)
 
 TOGETHER = Motion("moved", shift=1000.0, scale=30.0, turn=1)
 APART = (
@@ -151,17 +150,24 @@ def supplied(experiment: Experiment) -> Verdict:
 def moved(experiment: Experiment) -> Verdict:
     """Shifted far from zero, rescaled and permuted at once, M⁻¹ is the same but for its units."""
     runs = [("", experiment, TOGETHER)]
-    return _equivariant(experiment, runs, experiment.settings.tolerance)
+    return _equivariant(experiment, runs, {"": experiment.settings.tolerance})
 
 
 def moved_at_lengths(experiment: Experiment) -> Verdict:
-    """The same for each motion alone, after warm-up of several lengths, within 5%."""
-    runs = []
-    for length in LENGTHS:
+    """The same for each motion alone, after warm-up of several lengths.
+
+    Within 5%, but for 200 steps: there the only window before the last has 25 draws, made under
+    the identity, which is the one thing that does not move along. Within 15% then.
+    """
+    runs, margins = [], {}
+    for length, margin in LENGTHS.items():
         settings = replace(experiment.settings, num_warmup=length)
         unmoved = Experiment(experiment.case, experiment.backend, experiment.metric, settings)
-        runs += [(f"{length} steps, {motion.name}: ", unmoved, motion) for motion in APART]
-    return _equivariant(experiment, runs, MOTION_MARGIN)
+        for motion in APART:
+            label = f"{length} steps, {motion.name}: "
+            runs.append((label, unmoved, motion))
+            margins[label] = margin
+    return _equivariant(experiment, runs, margins)
 
 
 def statistics(experiment: Experiment) -> Verdict:
@@ -286,7 +292,9 @@ def resumes(experiment: Experiment) -> Verdict:
 
 
 def _equivariant(
-    experiment: Experiment, runs: Sequence[tuple[str, Experiment, Motion]], margin: float
+    experiment: Experiment,
+    runs: Sequence[tuple[str, Experiment, Motion]],
+    margins: Mapping[str, float],
 ) -> Verdict:
     """M⁻¹ of moved cases, moved back, against that of the case itself, replicate by replicate.
 
@@ -307,17 +315,19 @@ def _equivariant(
             here, there = (whiten(m, expected) for m in (here, motion.metrics_back(there)))
             logs = np.log(_diagonals(there)) - np.log(_diagonals(here))
             found += [
-                Statistic(f"{label}log ratio of S[{i},{i}]", values, 0.0, "linear")
+                Statistic(f"{label}log ratio of S[{i},{i}]", values, 0.0, "linear", margins[label])
                 for i, values in enumerate(logs.T)
             ]
             if here.ndim == 3:
                 found += [
-                    Statistic(f"{label}S[{i},{j}]", (there - here)[:, i, j], 0.0, "linear")
+                    Statistic(
+                        f"{label}S[{i},{j}]", (there - here)[:, i, j], 0.0, "linear", margins[label]
+                    )
                     for i, j in zip(*np.tril_indices(here.shape[1], -1), strict=True)
                 ]
         return found
 
-    return _sequential(experiment, differences, margin)
+    return _sequential(experiment, differences, max(margins.values()))
 
 
 def _moved_warm_up(

@@ -219,11 +219,3 @@ def all_exact(deviations: Mapping[str, float], tolerance: float) -> Verdict:
     )
     status = Status.PASS if within else Status.FAIL
     return Verdict(status, intervals, 1, 1, 0.0, tolerance)
-
-
-def whiten(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """`L⁻¹ M⁻¹ L⁻ᵀ` with L the Cholesky factor of the reference; ratios if it is a vector."""
-    if reference.ndim == 1:
-        return metrics / reference
-    inverse = np.linalg.inv(np.linalg.cholesky(reference))
-    return inverse @ metrics @ inverse.T

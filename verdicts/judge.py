@@ -10,8 +10,9 @@ import numpy as np
 from invmass.backends.backend import Tuned
 from invmass.geometry.families import Array
 from invmass.geometry.precision import float64
+from invmass.geometry.whitening import gap, whiten
 from invmass.verdicts import conduct
-from invmass.verdicts.equivalence import Statistic, Status, Verdict, exact, sequential, whiten
+from invmass.verdicts.equivalence import Statistic, Status, Verdict, exact, sequential
 from invmass.verdicts.experiment import BATCH, Experiment
 
 MATCHES = "matches the inverse Fisher"
@@ -54,10 +55,10 @@ def inverse_fisher(experiment: Experiment) -> tuple[str, Verdict]:
     Fisher is the predicted one. Returns the claim and the verdict.
     """
     reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
-    gap = geometry_gap(experiment)
-    if gap <= LARGEST_GAP:
+    predicted = geometry_gap(experiment)
+    if predicted <= LARGEST_GAP:
         expected = experiment.regularised(reference)
-        return MATCHES, _judge_metric(experiment, expected, expected, gap)
+        return MATCHES, _judge_metric(experiment, expected, expected, predicted)
     expected = experiment.regularised(experiment.target)
     return DISAGREES, _judge_metric(experiment, reference, expected)
 
@@ -144,12 +145,7 @@ def draws(experiment: Experiment) -> Verdict:
 
 def geometry_gap(experiment: Experiment) -> float:
     """Largest deviation of the target from the inverse Fisher, in whitened entries."""
-    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
-    ratio = whiten(experiment.target[None], reference)[0]
-    if ratio.ndim == 1:
-        return float(np.max(np.abs(np.log(ratio))))
-    off_diagonal = ratio - np.diag(np.diag(ratio))
-    return float(max(np.max(np.abs(np.log(np.diag(ratio)))), np.max(np.abs(off_diagonal))))
+    return gap(experiment.target, experiment.estimator.shaped(experiment.truth.inverse_fisher))
 
 
 def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
@@ -177,7 +173,7 @@ def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
 
 
 def _judge_metric(
-    experiment: Experiment, reference: np.ndarray, expected: np.ndarray, gap: float = 0.0
+    experiment: Experiment, reference: np.ndarray, expected: np.ndarray, further: float = 0.0
 ) -> Verdict:
     """M⁻¹ whitened by `reference` against `expected` whitened likewise."""
     centre = whiten(expected[None], reference)[0]
@@ -192,14 +188,14 @@ def _judge_metric(
             ]
         return _matrix_statistics(ratios, centre, "S")
 
-    return _sequential(experiment, statistics, gap)
+    return _sequential(experiment, statistics, further)
 
 
-def _sequential(experiment: Experiment, statistics, gap: float = 0.0) -> Verdict:  # type: ignore[no-untyped-def]
+def _sequential(experiment: Experiment, statistics, further: float = 0.0) -> Verdict:  # type: ignore[no-untyped-def]
     settings = experiment.settings
     return sequential(
         statistics,
-        margin=settings.tolerance + gap,
+        margin=settings.tolerance + further,
         alpha=settings.false_alarm,
         first=BATCH,
         cap=settings.replicates,

@@ -1,0 +1,116 @@
+"""Writes docs/cases.md and its pictures: `python docs/cases.py`, in a few minutes."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from invmass.cases.case import Case, Truth
+from invmass.cases.catalogue import all_cases
+
+FOLDER = Path(__file__).parent / "cases"
+DRAWS = 20_000
+STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+INTRODUCTION = """# The cases
+
+Written by `python docs/cases.py`. Each picture shows exact draws, made without a sampler, of the
+first coordinates: left in constrained space x, right in unconstrained space z as Stan, BlackJAX and
+our own HMC have it (other libraries may differ: `invmass fisher CASE`). Over them in z the inverse
+Fisher information at the true parameters, in orange, and the covariance, dashed: the matrix that
+warm-up estimates. Curves and ellipses of one standard deviation; they are those of a normal
+distribution about the mean.
+
+The *gap* is how far the covariance is from the inverse Fisher: the largest deviation among the
+entries of one whitened by the other, of the logarithm of a ratio or of a correlation. Up to 0.05
+the claim is that M⁻¹ matches the inverse Fisher, beyond it that it disagrees as predicted.
+
+| case | d | tier | gap | reference |
+|---|---|---|---|---|
+"""
+
+
+def main() -> None:
+    """The page, and one picture a case."""
+    FOLDER.mkdir(exist_ok=True)
+    rows, sections = [], []
+    for case in all_cases().values():
+        print(case.name, flush=True)
+        truth = case.truth_in_own_space
+        gap = f"{truth.gap:.2g}" if np.isfinite(truth.gap) else "∞"
+        rows.append(
+            f"| [{case.name}](#{case.name}) | {case.dimension} | {case.tier} | {gap} | "
+            f"{case.reference.how} |\n"
+        )
+        sections.append(section(case))
+        picture(case, truth).savefig(FOLDER / f"{case.name}.png", dpi=90, metadata={"Software": ""})
+    page = FOLDER.parent / "cases.md"
+    page.write_text(INTRODUCTION + "".join(rows) + "".join(sections), encoding="utf-8")
+
+
+def section(case: Case) -> str:
+    """What is said of one case."""
+    text = f"\n## {case.name}\n\n`{case.summary}`\n\n"
+    coordinates = case.posterior.coordinates
+    shown = ", ".join(coordinates[:12]) + (", …" if len(coordinates) > 12 else "")
+    text += f"Coordinates: {shown}. "
+    text += f"Data: {case.source}\n\n" if case.source else "\n\n"
+    return text + f"![Densities of {case.name} in x and z](cases/{case.name}.png)\n"
+
+
+def picture(case: Case, truth: Truth) -> Figure:
+    """Densities in x and in z."""
+    free = case.starts(0, DRAWS)
+    z = case.free_to_unconstrained(free, truth.transforms)
+    labels = case.posterior.coordinates
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+        in_x, in_z = figure.subplots(1, 2)
+        for axes, points, space in ((in_x, free, "x"), (in_z, z, "z")):
+            draw = line if case.dimension == 1 else plane
+            draw(axes, points, [f"{space}: {label}" for label in labels])
+        for matrix, style in (
+            (truth.inverse_fisher, {"color": "#D55E00", "lw": 1.6}),
+            (truth.moments.covariance, {"color": "#222222", "lw": 1.2, "ls": "--"}),
+        ):
+            if np.all(np.isfinite(matrix)):
+                over = normal_curve if case.dimension == 1 else ellipse
+                over(in_z, truth.moments.mean, matrix, style)
+    return figure
+
+
+def line(axes: Axes, points: np.ndarray, labels: list[str]) -> None:
+    """A histogram of one coordinate."""
+    values = points[:, 0]
+    reach = np.quantile(values, [0.002, 0.998])
+    axes.hist(values, bins=80, range=tuple(reach), density=True, color="#56B4E9")
+    axes.set(xlabel=labels[0], yticks=[], xlim=reach)
+
+
+def plane(axes: Axes, points: np.ndarray, labels: list[str]) -> None:
+    """Where the draws of two coordinates lie."""
+    low, high = np.quantile(points[:, :2], [0.002, 0.998], axis=0)
+    inside = np.all((points[:, :2] > low) & (points[:, :2] < high), axis=1)
+    u, v = points[inside, :2].T
+    axes.hexbin(u, v, gridsize=36, cmap="Blues", mincnt=1, linewidths=0.0)
+    axes.set(xlabel=labels[0], ylabel=labels[1])
+
+
+def normal_curve(axes: Axes, mean: np.ndarray, variance: np.ndarray, style: dict) -> None:
+    """The density of a normal distribution, in the limits that the axes have."""
+    u = np.linspace(*axes.get_xlim(), 200)
+    scale = np.sqrt(variance[0, 0])
+    density = np.exp(-0.5 * ((u - mean[0]) / scale) ** 2) / scale / np.sqrt(2 * np.pi)
+    axes.plot(u, density, **style)
+
+
+def ellipse(axes: Axes, mean: np.ndarray, covariance: np.ndarray, style: dict) -> None:
+    """One standard deviation about the mean of the first two coordinates."""
+    angle = np.linspace(0.0, 2 * np.pi, 200)
+    factor = np.linalg.cholesky(covariance[:2, :2])
+    axes.plot(*(mean[:2, None] + factor @ [np.cos(angle), np.sin(angle)]), **style)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""A metric in units of another: what is left of it where the other is right."""
+
+import numpy as np
+
+
+def whiten(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """`L⁻¹ M⁻¹ L⁻ᵀ` with L the Cholesky factor of the reference; ratios if it is a vector."""
+    if reference.ndim == 1:
+        return metrics / reference
+    inverse = np.linalg.inv(np.linalg.cholesky(reference))
+    return inverse @ metrics @ inverse.T
+
+
+def gap(metric: np.ndarray, reference: np.ndarray) -> float:
+    """Largest deviation of a metric, whitened: of the logarithm of a ratio, or of a correlation.
+
+    Both of shape (d,) or (d, d).
+    """
+    whitened = whiten(metric[None], reference)[0]
+    if whitened.ndim == 1:
+        return float(np.max(np.abs(np.log(whitened))))
+    ratios = np.diag(whitened)
+    correlations = whitened - np.diag(ratios)
+    return float(max(np.max(np.abs(np.log(ratios))), np.max(np.abs(correlations))))
