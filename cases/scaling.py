@@ -12,8 +12,12 @@ from invmass.geometry.precision import float64
 
 _CORRELATION = 0.5  # of neighbours
 _COMBINATIONS = [
-    (d, condition) for d in (2, 10, 50, 100) for condition in (1e2, 1e4, 1e6)
-] + [(1000, 1e2)]  # fmt: skip
+    *((2, condition) for condition in (1e2, 1e4, 1e6)),
+    *((10, condition) for condition in (1e2, 1e4, 1e6)),
+    (50, 1e4),
+    (100, 1e2),
+    (1000, 1e2),
+]
 
 
 def gaussians() -> Iterator[Case]:

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from invmass.backends.backend import Draws
-from invmass.verdicts.experiment import BATCH, NUM_SAMPLES, Experiment
+from invmass.backends.backend import Draws, Tuned
+from invmass.verdicts.experiment import NUM_SAMPLES, Experiment
 
 ROUNDS = 5
 
-T = TypeVar("T")
+T = TypeVar("T", Tuned, Draws)
 Record = Callable[[dict[str, Any]], None]
 
 
@@ -68,7 +68,7 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
         "seconds_min": stats.min,
         "seconds_max": stats.max,
         "rounds": ROUNDS,
-        "replicates": BATCH,
+        "replicates": len(answer.acceptance),
     }
     return answer, timing
 

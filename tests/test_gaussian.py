@@ -94,7 +94,7 @@ def schools(log_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
     covariance = variance_mean * np.outer(weights, weights)
     covariance[1:, 1:] += np.diag(shrink * ERRORS**2)
     evidence = scipy.stats.multivariate_normal(np.zeros(8), np.diag(total) + 400.0).logpdf(SCHOOLS)
-    prior = scipy.stats.gamma.logpdf(spread, 2.0, scale=10.0) + log_spread
+    prior = scipy.stats.gamma.logpdf(spread, 5.0, scale=2.0) + log_spread
     return evidence + prior, np.append(mean, effects), covariance
 
 

@@ -20,7 +20,7 @@ from invmass.verdicts.equivalence import (
     all_exact,
     sequential,
 )
-from invmass.verdicts.experiment import BATCH, NUM_SAMPLES, Experiment, joined
+from invmass.verdicts.experiment import NUM_SAMPLES, Experiment, joined
 
 SPREAD = "spread is honest"
 SUPPLIED = "supplied metric is used"
@@ -81,7 +81,7 @@ def spread(experiment: Experiment) -> Verdict:
     those of the draws. The part of Sᵢᵢ that regularisation adds has no spread, and is left out.
     A window that is not reset, is skipped or counted twice shows here, and nowhere in the mean.
     """
-    experiment_draws = experiment.draws(BATCH)
+    experiment_draws = experiment.draws(experiment.batch)
     expected = experiment.regularised(experiment.target)
     floor = experiment.regularised(np.zeros_like(expected))
     share = 1.0 - _diagonals(whiten(floor[None], expected))[0]
@@ -114,24 +114,24 @@ def supplied(experiment: Experiment) -> Verdict:
         experiment.estimator.shaped(m).astype(experiment.starts(1).dtype)
         for m in (covariance, sheared)
     ]
-    case, name = experiment.case, experiment.metric
+    case, name, size = experiment.case, experiment.metric, experiment.batch
 
     def warm_up(metric: np.ndarray) -> Callable[[int], Tuned]:
         def batch(number: int) -> Tuned:
-            starts = experiment.starts((number + 1) * BATCH)[-BATCH:]
+            starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
             keys = experiment.keys(number)
             tuned = experiment.timed(
                 lambda: experiment.backend.warm_up(case, name, keys, starts, SHORT_WARMUP, metric)
             )
-            tuned.check(case.dimension, BATCH, experiment.estimator.dense, experiment.name)
+            tuned.check(case.dimension, size, experiment.estimator.dense, experiment.name)
             return tuned
 
-        return _in_batches(batch)
+        return _in_batches(batch, experiment.batch)
 
     runs = [warm_up(metric) for metric in metrics]
     changed = {
         f"replicates that changed the {which} metric": _differing(
-            run(BATCH).inverse_mass_matrix, np.broadcast_to(metric, (BATCH, *metric.shape))
+            run(size).inverse_mass_matrix, np.broadcast_to(metric, (size, *metric.shape))
         )
         for which, run, metric in zip(("first", "second"), runs, metrics, strict=True)
     }
@@ -181,8 +181,10 @@ def statistics(experiment: Experiment) -> Verdict:
 
     Energies do not cross the contract of a backend, and are not judged here.
     """
-    far = _draws_at(experiment, 1000.0)(BATCH)
-    still = np.broadcast_to(experiment.tuned(BATCH).position[:, None], far.position.shape)
+    far = _draws_at(experiment, 1000.0)(experiment.batch)
+    still = np.broadcast_to(
+        experiment.tuned(experiment.batch).position[:, None], far.position.shape
+    )
     beyond = all_exact(
         {
             f"replicates {fault} at the thousandfold step": float(count)
@@ -246,11 +248,11 @@ def contract(experiment: Experiment) -> Verdict:
     reading, if there is a target. Symmetry and positive definiteness are judged in the precision
     that they came in.
     """
-    matrices = experiment.tuned(BATCH).inverse_mass_matrix
+    matrices = experiment.tuned(experiment.batch).inverse_mass_matrix
     transposed = np.swapaxes(matrices, 1, 2) if matrices.ndim == 3 else matrices
-    distinct = len(np.unique(matrices.reshape(BATCH, -1), axis=0))
-    size = np.max(np.abs(matrices).reshape(BATCH, -1), axis=1)
-    asymmetry = np.max(np.abs(matrices - transposed).reshape(BATCH, -1), axis=1) / size
+    distinct = len(np.unique(matrices.reshape(experiment.batch, -1), axis=0))
+    size = np.max(np.abs(matrices).reshape(experiment.batch, -1), axis=1)
+    asymmetry = np.max(np.abs(matrices - transposed).reshape(experiment.batch, -1), axis=1) / size
     rounding = 8 * np.finfo(matrices.dtype).eps
     deviations = {
         "replicates that are not symmetric": float(np.sum(asymmetry > rounding)),
@@ -259,7 +261,7 @@ def contract(experiment: Experiment) -> Verdict:
         ),
     }
     if experiment.estimator.rule is Rule.VARIANCE:  # others may find a Gaussian without an error
-        deviations["replicates with the matrix of another"] = float(BATCH - distinct)
+        deviations["replicates with the matrix of another"] = float(experiment.batch - distinct)
     if experiment.why_no_target:
         return all_exact(deviations, 0.5)
     found = np.mean(np.log(_diagonals(matrices.astype(np.float64))), axis=0)
@@ -273,7 +275,7 @@ def contract(experiment: Experiment) -> Verdict:
 
 def resumes(experiment: Experiment) -> Verdict:
     """Are tuned replicates, saved to a file and loaded, the same, and are the draws from them?"""
-    tuned = experiment.tuned(BATCH)
+    tuned = experiment.tuned(experiment.batch)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "tuned.npz"
         tuned.save(path)
@@ -287,7 +289,7 @@ def resumes(experiment: Experiment) -> Verdict:
         for entry in fields(Tuned)
     }
     again = experiment.timed(experiment.resample_call(0, loaded))
-    draws = _differing(again.position, experiment.draws(BATCH).position)
+    draws = _differing(again.position, experiment.draws(experiment.batch).position)
     return all_exact(changed | {"replicates with other draws": float(draws)}, 0.5)
 
 
@@ -337,34 +339,34 @@ def _moved_warm_up(
     case = motion.case(experiment.case, covariance)
 
     def batch(number: int) -> Tuned:
-        starts = experiment.starts((number + 1) * BATCH)[-BATCH:]
+        starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
         moved_starts = motion.points(starts.astype(np.float64), covariance).astype(starts.dtype)
         keys, steps = experiment.keys(number), experiment.settings.num_warmup
         tuned = experiment.timed(
             lambda: experiment.backend.warm_up(case, experiment.metric, keys, moved_starts, steps)
         )
-        tuned.check(case.dimension, BATCH, experiment.estimator.dense, case.name)
+        tuned.check(case.dimension, experiment.batch, experiment.estimator.dense, case.name)
         return tuned
 
-    return _in_batches(batch)
+    return _in_batches(batch, experiment.batch)
 
 
 def _draws_at(experiment: Experiment, factor: float) -> Callable[[int], Draws]:
     """Draws of tuned replicates, but with a multiple of the step size that was tuned."""
 
     def batch(number: int) -> Draws:
-        tuned = experiment.tuned((number + 1) * BATCH)
+        tuned = experiment.tuned((number + 1) * experiment.batch)
         arrays = {
-            entry.name: getattr(tuned, entry.name)[-BATCH:]
+            entry.name: getattr(tuned, entry.name)[-experiment.batch :]
             for entry in fields(Tuned)
             if entry.name != "window"
         }
         arrays["step_size"] = arrays["step_size"] * arrays["step_size"].dtype.type(factor)
         draws = experiment.timed(experiment.resample_call(number, replace(tuned, **arrays)))
-        draws.check(experiment.case.dimension, BATCH, NUM_SAMPLES, experiment.name)
+        draws.check(experiment.case.dimension, experiment.batch, NUM_SAMPLES, experiment.name)
         return draws
 
-    return _in_batches(batch)
+    return _in_batches(batch, experiment.batch)
 
 
 def _worth(
@@ -405,15 +407,17 @@ def _sequential(
     experiment: Experiment, statistics: Callable[[int], Sequence[Statistic]], margin: float
 ) -> Verdict:
     settings = experiment.settings
-    return sequential(statistics, margin, settings.false_alarm, BATCH, settings.replicates)
+    return sequential(
+        statistics, margin, settings.false_alarm, experiment.batch, settings.replicates
+    )
 
 
-def _in_batches(batch: Callable[[int], T]) -> Callable[[int], T]:
+def _in_batches(batch: Callable[[int], T], size: int) -> Callable[[int], T]:
     """The first `count` replicates of what `batch` makes by its number, each batch made once."""
     batches: list[T] = []
 
     def first(count: int) -> T:
-        while len(batches) * BATCH < count:
+        while len(batches) * size < count:
             batches.append(batch(len(batches)))
         return joined(batches, count)
 

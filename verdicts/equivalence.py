@@ -104,6 +104,12 @@ class Verdict:
     alpha: float
     margin: float
 
+    def furthest(self, count: int) -> tuple[Interval, ...]:
+        """At most so many intervals: all in their order, or those that are furthest out."""
+        if len(self.intervals) <= count:
+            return self.intervals
+        return tuple(sorted(self.intervals, key=lambda i: -max(map(abs, i.offsets)))[:count])
+
     @property
     def worst(self) -> Interval:
         """The entry that is furthest out; the one that decided, if any did."""

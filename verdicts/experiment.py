@@ -17,6 +17,7 @@ from invmass.geometry.estimators import Estimator
 from invmass.geometry.precision import float64
 
 BATCH = 64  # replicates in one call; always the same number, so that it is compiled once
+LARGE, BATCH_OF_LARGE = 100, 8  # beyond this many coordinates they are too dear, and pooled
 NUM_SAMPLES = 500  # draws of each replicate after warm-up
 
 T = TypeVar("T")
@@ -86,6 +87,16 @@ class Experiment:
         return f"{self.case.name}-{self.backend.name}-{self.metric}"
 
     @property
+    def large(self) -> bool:
+        """Whether there are so many coordinates that they are judged together, not one by one."""
+        return self.case.dimension > LARGE
+
+    @property
+    def batch(self) -> int:
+        """Replicates in one call, and at the first look."""
+        return BATCH_OF_LARGE if self.large else BATCH
+
+    @property
     def estimator(self) -> Estimator:
         """The rule that tunes this metric, for the sites of the case."""
         return self.backend.estimators[self.metric].on_sites(self.case.posterior.slices)
@@ -130,29 +141,29 @@ class Experiment:
 
     def tuned(self, count: int) -> Tuned:
         """Warm-up of the first `count` replicates."""
-        while len(self._tuned) * BATCH < count:
+        while len(self._tuned) * self.batch < count:
             self._tuned.append(self.timed(self.warm_up_call(len(self._tuned))))
-            self._tuned[-1].check(self.case.dimension, BATCH, self.estimator.dense, self.name)
+            self._tuned[-1].check(self.case.dimension, self.batch, self.estimator.dense, self.name)
         return joined(self._tuned, count)
 
     def draws(self, count: int) -> Draws:
         """Draws of the first `count` replicates with what each of them tuned."""
-        while len(self._draws) * BATCH < count:
+        while len(self._draws) * self.batch < count:
             draws = self.timed(self.sample_call(len(self._draws)))
-            draws.check(self.case.dimension, BATCH, NUM_SAMPLES, self.name)
+            draws.check(self.case.dimension, self.batch, NUM_SAMPLES, self.name)
             self._draws.append(draws)
         return joined(self._draws, count)
 
     def warm_up_call(self, batch: int) -> Callable[[], Tuned]:
         """The call that warms one batch of replicates up; all but the call itself is done."""
-        starts, keys = self.starts((batch + 1) * BATCH)[-BATCH:], self.keys(batch)
+        starts, keys = self.starts((batch + 1) * self.batch)[-self.batch :], self.keys(batch)
         return lambda: self.backend.warm_up(
             self.case, self.metric, keys, starts, self.settings.num_warmup
         )
 
     def sample_call(self, batch: int) -> Callable[[], Draws]:
         """The call that draws from one batch of tuned replicates."""
-        self.tuned((batch + 1) * BATCH)
+        self.tuned((batch + 1) * self.batch)
         return self.resample_call(batch, self._tuned[batch])
 
     def resample_call(self, batch: int, tuned: Tuned) -> Callable[[], Draws]:
@@ -161,11 +172,11 @@ class Experiment:
         return lambda: self.backend.sample(self.case, tuned, keys, NUM_SAMPLES)
 
     def keys(self, batch: int, purpose: int = 0) -> jax.Array:
-        """Random keys of one batch, shape (BATCH,): for warm-up (0), or for draws (1)."""
+        """Random keys of one batch, shape (batch,): for warm-up (0), or for draws (1)."""
         key = jax.random.key(self.settings.seed)
         for number in (zlib.crc32(self.name.encode()), purpose, batch):
             key = jax.random.fold_in(key, number)
-        return jax.random.split(key, BATCH)
+        return jax.random.split(key, self.batch)
 
     def timed(self, call: Callable[[], T]) -> T:
         """The answer of a call into the library, its time counted as the library's.

@@ -13,7 +13,7 @@ from invmass.geometry.precision import float64
 from invmass.geometry.whitening import gap, whiten
 from invmass.verdicts import conduct
 from invmass.verdicts.equivalence import Statistic, Status, Verdict, exact, sequential
-from invmass.verdicts.experiment import BATCH, Experiment
+from invmass.verdicts.experiment import Experiment
 
 MATCHES = "matches the inverse Fisher"
 DISAGREES = "disagrees as predicted"
@@ -23,7 +23,6 @@ REJECTS_MISPLACED = "inverse Fisher of z at x is rejected"
 DENSITY = "density agrees"
 DRAWS = "draws are right"
 
-MOST_PAIRED = 100  # coordinates of which covariances of draws are judged, too
 LARGEST_GAP = 0.05  # beyond it, M⁻¹ is not expected to match the inverse Fisher
 
 
@@ -100,7 +99,7 @@ def density(experiment: Experiment) -> Verdict:
 def draws(experiment: Experiment) -> Verdict:
     """Mean and covariance of the draws are the posterior's, in z and in x.
 
-    Of more than 100 coordinates, whitened, the variances alone.
+    Of more than 100 coordinates, whitened, the variances alone, and pooled.
     """
     case, truth = experiment.case, experiment.truth
     spaces = {
@@ -125,17 +124,15 @@ def draws(experiment: Experiment) -> Verdict:
         found: list[Statistic] = []
         for space in spaces:
             points = whitened(space, count)
+            means = points.mean(axis=1)
+            if experiment.large:
+                found.append(Statistic(f"mean {space}", means.mean(axis=1), 0.0, "linear"))
+                found += _pooled(np.mean(points**2, axis=1), f"variances {space}")
+                continue
             found += [
                 Statistic(f"mean {space}[{i}]", values, 0.0, "linear")
-                for i, values in enumerate(points.mean(axis=1).T)
+                for i, values in enumerate(means.T)
             ]
-            if case.dimension > MOST_PAIRED:
-                variances = np.mean(points**2, axis=1)
-                found += [
-                    Statistic(f"var {space}[{i}]", values, 1.0, "log")
-                    for i, values in enumerate(variances.T)
-                ]
-                continue
             products = np.einsum("rni,rnj->rij", points, points) / points.shape[1]
             found += _matrix_statistics(products, np.eye(case.dimension), f"cov {space}")
         return found
@@ -181,6 +178,8 @@ def _judge_metric(
     def statistics(count: int) -> list[Statistic]:
         tuned: Tuned = experiment.tuned(count)
         ratios = whiten(tuned.inverse_mass_matrix.astype(np.float64), reference)
+        if experiment.large:
+            return _pooled(ratios / centre, "ratios")
         if ratios.ndim == 2:
             return [
                 Statistic(entry, ratios[:, i], float(centre[i]), "log")
@@ -197,9 +196,20 @@ def _sequential(experiment: Experiment, statistics, further: float = 0.0) -> Ver
         statistics,
         margin=settings.tolerance + further,
         alpha=settings.false_alarm,
-        first=BATCH,
+        first=experiment.batch,
         cap=settings.replicates,
     )
+
+
+def _pooled(ratios: np.ndarray, name: str) -> list[Statistic]:
+    """Ratios of shape (R, d) that should all be one: their mean, and that of their inverses.
+
+    Both are near one only if few of them are far from it, either way.
+    """
+    return [
+        Statistic(f"mean of the {name}", ratios.mean(axis=1), 1.0, "log"),
+        Statistic(f"mean of the inverse {name}", (1.0 / ratios).mean(axis=1), 1.0, "log"),
+    ]
 
 
 def _matrix_statistics(matrices: np.ndarray, centre: np.ndarray, name: str) -> list[Statistic]:

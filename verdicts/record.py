@@ -14,7 +14,8 @@ from invmass.verdicts.runtime import provenance
 
 Settle = Callable[[str, Verdict], None]  # records a verdict on a claim, and fails unless it passes
 
-SHOWN_REPLICATES = 32  # tuned matrices kept for pictures
+SHOWN_REPLICATES, SHOWN_DIMENSION = 32, 12  # tuned matrices kept for pictures
+SHOWN_INTERVALS = 200  # the furthest; more than all entries of 12 coordinates
 
 
 def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict[str, Any]:
@@ -25,7 +26,7 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         "claim": claim,
         "status": str(verdict.status),
         **asdict(verdict.worst),
-        "intervals": [asdict(interval) for interval in verdict.intervals],
+        "intervals": [asdict(interval) for interval in verdict.furthest(SHOWN_INTERVALS)],
         "alpha": verdict.alpha,
         "replicates": verdict.replicates,
         "looks": verdict.looks,
@@ -41,13 +42,16 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
 def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
     """What a picture of tuned matrices over the inverse Fisher needs."""
     tuned = experiment.tuned(verdict.replicates)
-    return {
-        "parts": [asdict(part) for part in judge.split(experiment, verdict)],
-        "coordinates": list(experiment.case.posterior.coordinates),
-        "position": experiment.truth.position.tolist(),
+    matrices = {
         "inverse_fisher": experiment.truth.inverse_fisher.tolist(),
         "target": experiment.regularised(experiment.target).tolist(),
         "tuned": tuned.inverse_mass_matrix[:SHOWN_REPLICATES].tolist(),
+    }
+    return {
+        **(matrices if experiment.case.dimension <= SHOWN_DIMENSION else {}),
+        "parts": [asdict(part) for part in judge.split(experiment, verdict)],
+        "coordinates": list(experiment.case.posterior.coordinates),
+        "position": experiment.truth.position.tolist(),
         "window": tuned.window,
         "step_size": float(np.mean(tuned.step_size)),
         "gradients": float(np.mean(tuned.gradients)),
