@@ -181,6 +181,10 @@ def test_energy_error_of_a_lost_trajectory_is_infinite() -> None:
     for lost in (jnp.nan, -jnp.inf):
         end = begin._replace(log_density=jnp.asarray(lost))
         assert energy_error(make_metric(DENSE), begin, end) == jnp.inf
+    # the first term of pᵀ M⁻¹ p overflows to minus infinity, and the sum stays there
+    overflown = begin._replace(momentum=jnp.array([1e160, -1e165]))
+    assert kinetic_energy(make_metric(DENSE), overflown.momentum) == -jnp.inf
+    assert energy_error(make_metric(DENSE), begin, overflown) == jnp.inf
 
 
 # -- metric

@@ -70,11 +70,14 @@ def transition(
 
 
 def energy_error(metric: Metric, start: Phase, end: Phase) -> Array:
-    """`H(end) - H(start)`, infinite where the trajectory left the finite numbers."""
+    """`H(end) - H(start)`, infinite where the trajectory left the finite numbers.
+
+    Minus infinity is such a place too: when `pᵀ M⁻¹ p` overflows, terms of either sign do.
+    """
     error = (kinetic_energy(metric, end.momentum) - end.log_density) - (
         kinetic_energy(metric, start.momentum) - start.log_density
     )
-    return jnp.where(jnp.isnan(error), jnp.inf, error)
+    return jnp.where(jnp.isfinite(error), error, jnp.inf)
 
 
 def metropolis(
