@@ -38,7 +38,8 @@ class Case:
         gaussian: sites that are jointly normal given the others; integrated in closed form.
         prior_informs: whether the information includes the curvature of the prior; it must where
             the data say too little alone.
-        diagonal_only: whether dense metrics are left out, for the memory that they would take.
+        diagonal_only: whether dense metrics are left out: one coordinate has no other, and many
+            would take too much memory.
         source: where the data come from, and their licence, if they are real.
         tier: "quick", or "full" if it is left out unless asked for.
         version: raised when the problem changes, so that old rows are not compared with new.

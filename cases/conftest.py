@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import cache, partial
 from typing import Any
 
+import jax
 import pytest
 
 from invmass.backends.registry import load_backend
@@ -53,14 +54,17 @@ def _jax(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def experiment(request: pytest.FixtureRequest) -> Experiment:
+def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
     """The replicates of one combination, shared by all the claims about it."""
     cell: Cell = request.param
     backend = load_backend(cell.spec)
     if reason := backend.why_unavailable() or backend.why_lacking(cell.metric):
         pytest.skip(reason)
     settings = settings_from(partial(option, request.config))
-    return Experiment(all_cases()[cell.case], backend, cell.metric, settings)
+    case = all_cases()[cell.case]
+    yield Experiment(case, backend, cell.metric, settings)
+    if case.tier == "full":  # few of these share programs; all of them together fill the memory
+        jax.clear_caches()
 
 
 @pytest.fixture

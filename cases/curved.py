@@ -18,15 +18,16 @@ def far_from_gaussian() -> Iterator[Case]:
         sites={"x": Site(Uniform(0.0, 40.0))},
         observations={"y": Observation(lambda x: Normal(x["x"], 2.0), data=0.5)},
         truth={"x": 0.5},
+        diagonal_only=True,
         tier="full",
     )
     yield Case(
         "banana",
-        "y ~ N(level + (bend - 20)², 0.5), y = 101; level ~ N(100, 2), bend ~ N(20, 1)",
+        "y ~ N(level + 0.2 (bend - 20)², 0.5), y = 101; level ~ N(100, 2), bend ~ N(20, 1)",
         sites={"level": Site(Normal(100.0, 2.0)), "bend": Site(Normal(20.0, 1.0))},
         observations={
             "y": Observation(
-                lambda x: Normal(x["level"] + (x["bend"] - 20.0) ** 2, 0.5), data=101.0
+                lambda x: Normal(x["level"] + 0.2 * (x["bend"] - 20.0) ** 2, 0.5), data=101.0
             )
         },
         truth={"level": 101.0, "bend": 20.0},
@@ -40,5 +41,6 @@ def far_from_gaussian() -> Iterator[Case]:
         observations={},
         truth={"x": 40.0},
         prior_informs=True,
+        diagonal_only=True,
         tier="full",
     )

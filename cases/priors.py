@@ -22,7 +22,7 @@ _PRIORS: dict[str, tuple[str, Family, Array]] = {
     "beta": ("Beta(2, 5)", families.Beta(2.0, 5.0), 2 / 7),
     "exponential": ("Exponential(1)", families.Exponential(1.0), 1.0),
     "gamma": ("Gamma(3, 1)", families.Gamma(3.0, 1.0), 3.0),
-    "inverse_gamma": ("InverseGamma(3, 6)", families.InverseGamma(3.0, 6.0), 2.0),
+    "inverse_gamma": ("InverseGamma(10, 60)", families.InverseGamma(10.0, 60.0), 6.0),
     "half_normal": ("HalfNormal(1)", families.HalfNormal(1.0), 1.0),
     "half_cauchy": ("HalfCauchy(3)", families.HalfCauchy(3.0), 3.0),
     "log_normal": ("LogNormal(2, 0.7)", families.LogNormal(2.0, 0.7), np.exp(2.0)),
@@ -69,5 +69,6 @@ def prior_only() -> Iterator[Case]:
             observations={},
             truth={"x": centre},
             prior_informs=True,
+            diagonal_only=np.size(centre) == 1,
             tier="full",
         )

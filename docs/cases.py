@@ -38,7 +38,7 @@ def main() -> None:
     for case in all_cases().values():
         print(case.name, flush=True)
         truth = case.truth_in_own_space
-        gap = f"{truth.gap:.2g}" if np.isfinite(truth.gap) else "∞"
+        gap = f"{truth.gap:.3f}" if np.isfinite(truth.gap) else "∞"
         rows.append(
             f"| [{case.name}](#{case.name}) | {case.dimension} | {case.tier} | {gap} | "
             f"{case.reference.how} |\n"
@@ -83,7 +83,9 @@ def picture(case: Case, truth: Truth) -> Figure:
 def line(axes: Axes, points: np.ndarray, labels: list[str]) -> None:
     """A histogram of one coordinate."""
     values = points[:, 0]
-    reach = np.quantile(values, [0.002, 0.998])
+    low, middle, high = np.quantile(values, [0.002, 0.5, 0.998])
+    quarter = np.quantile(values, 0.75) - middle
+    reach = np.array([low, min(high, middle + 10 * quarter)])  # long tails would hide the rest
     axes.hist(values, bins=80, range=tuple(reach), density=True, color="#56B4E9")
     axes.set(xlabel=labels[0], yticks=[], xlim=reach)
 

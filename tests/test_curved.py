@@ -37,11 +37,11 @@ def test_pressed_against_a_bound_is_a_truncated_normal() -> None:
 
 
 def test_banana_is_gaussian_in_its_level_given_its_bend() -> None:
-    """The bend's density is `N(b; 20, 1) N(101; 100 + (b - 20)², 4.25)`, the level's a mean."""
+    """The bend's density is `N(b; 20, 1) N(101; 100 + 0.2 (b - 20)², 4.25)`, the level's a mean."""
     weight_of_data = 4.0 / 4.25
 
     def density(b: float) -> float:
-        return scipy.stats.norm.pdf(b) * scipy.stats.norm.pdf(1.0, b**2, np.sqrt(4.25))
+        return scipy.stats.norm.pdf(b) * scipy.stats.norm.pdf(1.0, 0.2 * b**2, np.sqrt(4.25))
 
     def expectation(function: Callable[[float], float]) -> float:
         def part(f: Callable[[float], float]) -> float:
@@ -50,7 +50,7 @@ def test_banana_is_gaussian_in_its_level_given_its_bend() -> None:
         return part(lambda b: function(b) * density(b)) / part(density)
 
     def level(b: float) -> float:
-        return weight_of_data * (1.0 - b**2)
+        return weight_of_data * (1.0 - 0.2 * b**2)
 
     mean = expectation(level)
     variance = expectation(lambda b: (level(b) - mean) ** 2) + 4.0 * 0.25 / 4.25

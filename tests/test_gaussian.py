@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 
 from invmass.cases.case import Truth
@@ -82,9 +83,10 @@ def test_floor_of_regularisation_dominates_a_slope_that_is_not_standardised() ->
     assert inflation > 10
 
 
-def schools(log_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
+def schools(logit_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
     """μ and θ given τ, by the formulas of Gelman et al., *Bayesian Data Analysis*, §5.4."""
-    spread = np.exp(log_spread)
+    share = scipy.special.expit(logit_spread)
+    spread = 1.0 + 29.0 * share
     total = spread**2 + ERRORS**2
     variance_mean = 1.0 / (np.sum(1.0 / total) + 1.0 / 400.0)
     mean = variance_mean * np.sum(SCHOOLS / total)
@@ -94,7 +96,7 @@ def schools(log_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
     covariance = variance_mean * np.outer(weights, weights)
     covariance[1:, 1:] += np.diag(shrink * ERRORS**2)
     evidence = scipy.stats.multivariate_normal(np.zeros(8), np.diag(total) + 400.0).logpdf(SCHOOLS)
-    prior = scipy.stats.gamma.logpdf(spread, 5.0, scale=2.0) + log_spread
+    prior = scipy.stats.norm.logpdf(spread, 10.0, 1.5) + np.log(share) + np.log1p(-share)
     return evidence + prior, np.append(mean, effects), covariance
 
 
@@ -104,7 +106,8 @@ def test_eight_schools_are_those_of_the_textbook(form: str) -> None:
     case = all_cases()[f"eight_schools-{form}"]
     points = case.reference.points.copy()
     if form == "noncentred":  # θ = μ + τ η
-        points[:, 2:] = points[:, 1:2] + np.exp(points[:, :1]) * points[:, 2:]
+        spread = 1.0 + 29.0 * scipy.special.expit(points[:, :1])
+        points[:, 2:] = points[:, 1:2] + spread * points[:, 2:]
     moments = case.reference.moments(points)
     scale = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose((moments.mean - mean) / scale, 0.0, atol=1e-5)

@@ -32,6 +32,7 @@ RESUMES = "resumes from a file"
 FIT = "quadratic_fit"  # a Gaussian of three correlated coordinates: laws of Gaussians hold there
 RESUMED = ("gaussian_mean", "mixed_sites")  # one site with d = 1, and many
 
+LARGEST_KURTOSIS = 4.0  # beyond, a few draws decide on a variance, and delta methods fail
 FACTOR_TWO = 1.0  # margins, relative
 STEP_SIZE_LAW = 0.25
 LENGTHS = {200: 0.15, 500: 0.05, 2000: 0.05}  # short warm-up remembers that it began at identity
@@ -68,9 +69,15 @@ def why_no_spread(experiment: Experiment) -> str | None:
     """The reason why the spread of this estimator is not predicted; None if it is."""
     if experiment.why_no_target:
         return experiment.why_no_target
-    if experiment.estimator.rule is Rule.VARIANCE:
-        return None
-    return f"the spread is predicted for variances alone, not for {experiment.estimator.rule.value}"
+    if experiment.estimator.rule is not Rule.VARIANCE:
+        rule = experiment.estimator.rule.value
+        return f"the spread is predicted for variances alone, not for {rule}"
+    kurtosis = float(np.max(experiment.truth.moments.kurtosis))
+    if kurtosis > LARGEST_KURTOSIS:
+        return (
+            f"the spread is predicted up to a kurtosis of {LARGEST_KURTOSIS:g}, not {kurtosis:.3g}"
+        )
+    return None
 
 
 def spread(experiment: Experiment) -> Verdict:

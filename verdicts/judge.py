@@ -97,7 +97,7 @@ def density(experiment: Experiment) -> Verdict:
 
 
 def draws(experiment: Experiment) -> Verdict:
-    """Mean and covariance of the draws are the posterior's, in z and in x.
+    """Mean and covariance of the draws are the posterior's, in z and, where they are finite, in x.
 
     Of more than 100 coordinates, whitened, the variances alone, and pooled.
     """
@@ -108,6 +108,11 @@ def draws(experiment: Experiment) -> Verdict:
             case.constrained_moments,
             lambda points: case.unconstrained_to_free(points, truth.transforms),
         ),
+    }
+    spaces = {
+        name: (moments, convert)
+        for name, (moments, convert) in spaces.items()
+        if np.all(np.isfinite(moments.covariance))
     }
     cache: dict[tuple[str, int], np.ndarray] = {}
 

@@ -10,7 +10,7 @@ from invmass.cases.catalogue import select_cases
 from invmass.verdicts.experiment import Settings
 
 _FULL_REPLICATES = 8192  # its skewed posteriors leave 6% between a metric and its target
-_RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")  # left to the full tier
+_RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")  # full tier, of quick cases
 
 
 class Cell(NamedTuple):
@@ -46,8 +46,7 @@ def select_cells(
     specs = list(dict.fromkeys(backends)) or [backend.name for backend in chosen]
 
     def tier(case: Case, metric: str) -> str:
-        rare = metric in _RARE_METRICS and not metrics
-        return "quick" if cases else "full" if rare else case.tier
+        return "quick" if cases else "full" if _is_rare(metric, metrics) else case.tier
 
     return [
         Cell(case.name, spec, backend.name, metric, tier(case, metric))
@@ -63,7 +62,12 @@ def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str
         metric
         for metric in metrics_of(backend, chosen)
         if not (case.diagonal_only and backend.estimators[metric].dense)
+        and not (case.tier == "full" and _is_rare(metric, chosen))
     ]
+
+
+def _is_rare(metric: str, chosen: Sequence[str]) -> bool:
+    return metric in _RARE_METRICS and not chosen
 
 
 def settings_from(option: Callable[[str], Any]) -> Settings:

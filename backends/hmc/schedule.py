@@ -14,7 +14,7 @@ class Schedule(NamedTuple):
     ends_window: np.ndarray  # the metric is updated after this step, and the estimate reset
 
 
-def stan_schedule(num_warmup: int) -> Schedule:
+def stan_schedule(num_warmup: int, first_window: int = FIRST_WINDOW) -> Schedule:
     """A fast interval, slow windows that double in length, and a fast interval.
 
     With too few steps for the standard sizes: 15% fast, 75% slow, 10% fast; under 20 steps the
@@ -24,7 +24,7 @@ def stan_schedule(num_warmup: int) -> Schedule:
     ends_window = np.zeros(num_warmup, dtype=bool)
     if num_warmup < 20:
         return Schedule(collects, ends_window)
-    fast_start, window, fast_end = FAST_START, FIRST_WINDOW, FAST_END
+    fast_start, window, fast_end = FAST_START, first_window, FAST_END
     if fast_start + window + fast_end > num_warmup:
         fast_start, fast_end = int(0.15 * num_warmup), int(0.1 * num_warmup)
         window = num_warmup - fast_start - fast_end
