@@ -48,6 +48,15 @@ def test_equivariant(experiment: Experiment, settle: Settle) -> None:
 @pytest.mark.invmass_claim(conduct.EQUIVARIANT)
 @pytest.mark.invmass_full
 @pytest.mark.invmass_cases(conduct.FIT)
+def test_every_metric_is_equivariant(experiment: Experiment, settle: Settle) -> None:
+    """So it is for all metrics of a backend."""
+    settle(conduct.EQUIVARIANT, conduct.moved(experiment))
+
+
+@pytest.mark.invmass_claim(conduct.EQUIVARIANT)
+@pytest.mark.invmass_once
+@pytest.mark.invmass_full
+@pytest.mark.invmass_cases(conduct.FIT)
 def test_equivariant_at_several_lengths(experiment: Experiment, settle: Settle) -> None:
     """So it is for each motion alone, after short and long warm-up."""
     settle(conduct.EQUIVARIANT, conduct.moved_at_lengths(experiment))

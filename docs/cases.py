@@ -26,6 +26,10 @@ The *gap* is how far the covariance is from the inverse Fisher: the largest devi
 entries of one whitened by the other, of the logarithm of a ratio or of a correlation. Up to 0.05
 the claim is that M⁻¹ matches the inverse Fisher, beyond it that it disagrees as predicted.
 
+References are good to 0.2% of each variance, and the tests compare each with a second computation.
+Made anew in every run, they are not stored: `invmass list --case CASE --json` remakes one. Cases of
+the quick tier run on every push, those of the full one with `invmass validate --tier full`.
+
 | case | d | tier | gap | reference |
 |---|---|---|---|---|
 """
