@@ -11,7 +11,7 @@ import numpy as np
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.metric import make_metric
 from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, draw, warm_up
-from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
+from invmass.backends.hmc.schedule import Schedule, dense_schedule, last_window, stan_schedule
 from invmass.cases.case import Case
 from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
 from invmass.geometry.families import Array
@@ -53,10 +53,13 @@ class HandRolledHMC(Backend):
         num_warmup: int,
         supplied: np.ndarray | None = None,
     ) -> Tuned:
-        schedule = stan_schedule(num_warmup)
+        dense = self.estimators[metric].dense
+        schedule = (
+            dense_schedule(num_warmup, case.dimension) if dense else stan_schedule(num_warmup)
+        )
         if supplied is None:
             identity = np.ones(case.dimension)
-            initial = np.diag(identity) if self.estimators[metric].dense else identity
+            initial = np.diag(identity) if dense else identity
         else:
             initial, never = supplied, np.zeros(num_warmup, dtype=bool)
             schedule = Schedule(never, never)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.schedule import FIRST_WINDOW, Schedule, last_window, stan_schedule
+from invmass.backends.hmc.schedule import Schedule, dense_schedule, last_window
 from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
@@ -69,8 +69,7 @@ class TFPNUTS(Backend):
                 case.posterior.on_device(), keys, jnp.asarray(starts)
             )
             return Tuned(**jax.tree.map(np.asarray, tuned), window=8 * (num_warmup // 20))
-        # without regularisation fewer draws than coordinates make a singular matrix
-        schedule = stan_schedule(num_warmup, max(FIRST_WINDOW, 2 * case.dimension))
+        schedule = dense_schedule(num_warmup, case.dimension)
         if supplied is None:
             supplied = np.eye(case.dimension)
         else:

@@ -6,7 +6,7 @@ import broken_backends as broken
 import numpy as np
 import pytest
 
-from invmass.backends.backend import Backend
+from invmass.backends.backend import Backend, Tuned
 from invmass.backends.hmc_static import HandRolledHMC
 from invmass.cases.catalogue import all_cases
 from invmass.cases.motion import Motion
@@ -151,3 +151,37 @@ def test_an_infinite_variance_is_no_target_and_the_contract_holds_without() -> N
     claims = dict(judge.all_claims(experiment))
     assert set(claims) == {judge.DENSITY, conduct.CONTRACT}
     assert all(verdict.status is Status.PASS for verdict in claims.values())
+
+
+def with_alternating_signs(matrix: np.ndarray) -> np.ndarray:
+    signs = (-1.0) ** np.arange(len(matrix))
+    return matrix * np.outer(signs, signs)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (lambda matrix: matrix, Status.PASS),
+        (lambda matrix: 1.2 * matrix, Status.FAIL),
+        (lambda matrix: np.diag(np.diag(matrix)), Status.FAIL),
+        (with_alternating_signs, Status.FAIL),
+        (lambda matrix: np.roll(matrix, 1, (0, 1)), Status.FAIL),
+    ],
+    ids=["right", "large", "diagonal", "signs", "permuted"],
+)
+def test_many_coordinates_are_judged_together(
+    fault: Callable[[np.ndarray], np.ndarray], status: Status
+) -> None:
+    """From eight replicates, of 250 draws each."""
+    experiment = Experiment(
+        all_cases()["scaling-50-1e4"], HandRolledHMC(), "dense", Settings(replicates=8)
+    )
+    factor = np.linalg.cholesky(experiment.truth.moments.covariance)
+    draws = np.random.default_rng(0).normal(size=(8, 250, 50)) @ factor.T
+    matrices = np.einsum("rni,rnj->rij", draws, draws) / 250
+    matrices = np.stack([experiment.estimator.regularised(fault(m), 500) for m in matrices])
+    ones = np.ones(8)
+    experiment._tuned.append(Tuned(matrices, ones, draws[:, 0], ones, ones, ones, 500))
+    verdict = judge.target(experiment)
+    assert verdict.status is status
+    assert verdict.replicates == 8

@@ -34,7 +34,12 @@ from invmass.backends.hmc.sampler import (
     transition,
     warm_up,
 )
-from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
+from invmass.backends.hmc.schedule import (
+    Schedule,
+    dense_schedule,
+    last_window,
+    stan_schedule,
+)
 from invmass.geometry.families import Array
 from invmass.geometry.precision import float64
 
@@ -410,6 +415,13 @@ def test_under_twenty_steps_the_metric_is_left_alone() -> None:
     assert not schedule.collects.any()
     assert not schedule.ends_window.any()
     assert last_window(schedule) == 0
+
+
+@pytest.mark.parametrize(("dimension", "first"), [(2, 25), (50, 100), (100, 200)])
+def test_the_first_window_of_a_dense_metric_has_draws_enough(dimension: int, first: int) -> None:
+    schedule = dense_schedule(1000, dimension)
+    assert np.argmax(schedule.ends_window) + 1 == 75 + first
+    assert schedule.collects.sum() == stan_schedule(1000).collects.sum()
 
 
 @pytest.mark.parametrize(("num_warmup", "draws"), [(150, 25), (1000, 500), (2000, 1100)])

@@ -17,7 +17,7 @@ from invmass.geometry.estimators import Estimator
 from invmass.geometry.precision import float64
 
 BATCH = 64  # replicates in one call; always the same number, so that it is compiled once
-LARGE, BATCH_OF_LARGE = 100, 8  # beyond this many coordinates they are too dear, and pooled
+LARGE, BATCH_OF_LARGE = 40, 8  # beyond this many coordinates they are too dear, and pooled
 NUM_SAMPLES = 500  # draws of each replicate after warm-up
 
 T = TypeVar("T")

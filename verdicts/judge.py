@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Tuned
 from invmass.geometry.families import Array
 from invmass.geometry.precision import float64
 from invmass.geometry.whitening import gap, whiten
@@ -99,7 +98,7 @@ def density(experiment: Experiment) -> Verdict:
 def draws(experiment: Experiment) -> Verdict:
     """Mean and covariance of the draws are the posterior's, in z and, where they are finite, in x.
 
-    Of more than 100 coordinates, whitened, the variances alone, and pooled.
+    Of many coordinates the variances alone, whitened and pooled.
     """
     case, truth = experiment.case, experiment.truth
     spaces = {
@@ -181,10 +180,10 @@ def _judge_metric(
     centre = whiten(expected[None], reference)[0]
 
     def statistics(count: int) -> list[Statistic]:
-        tuned: Tuned = experiment.tuned(count)
-        ratios = whiten(tuned.inverse_mass_matrix.astype(np.float64), reference)
+        tuned = experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
         if experiment.large:
-            return _pooled(ratios / centre, "ratios")
+            return _pooled(whiten(tuned, expected), "ratios")
+        ratios = whiten(tuned, reference)
         if ratios.ndim == 2:
             return [
                 Statistic(entry, ratios[:, i], float(centre[i]), "log")
@@ -207,14 +206,31 @@ def _sequential(experiment: Experiment, statistics, further: float = 0.0) -> Ver
 
 
 def _pooled(ratios: np.ndarray, name: str) -> list[Statistic]:
-    """Ratios of shape (R, d) that should all be one: their mean, and that of their inverses.
+    """Ratios, (R, d), that should all be one, or matrices, (R, d, d), that should be the identity.
 
-    Both are near one only if few of them are far from it, either way.
+    The mean of the ratios (or diagonals) and that of their inverses are both near one only if few
+    are far from it, either way. Of what is off the diagonal, `Σ E[Sᵢⱼ]² / d` should be zero.
     """
-    return [
-        Statistic(f"mean of the {name}", ratios.mean(axis=1), 1.0, "log"),
-        Statistic(f"mean of the inverse {name}", (1.0 / ratios).mean(axis=1), 1.0, "log"),
+    dense = ratios.ndim == 3
+    diagonals = np.diagonal(ratios, axis1=1, axis2=2) if dense else ratios
+    found = [
+        Statistic(f"mean of the {name}", diagonals.mean(axis=1), 1.0, "log"),
+        Statistic(f"mean of the inverse {name}", (1.0 / diagonals).mean(axis=1), 1.0, "log"),
     ]
+    if dense:
+        squares = _squares_off_the_diagonal(ratios) / ratios.shape[1]
+        found.append(Statistic("squares off the diagonal", squares, 0.0, "linear"))
+    return found
+
+
+def _squares_off_the_diagonal(matrices: np.ndarray) -> np.ndarray:
+    """`Σ E[Sᵢⱼ]²` over i ≠ j, shape (R,): each replicate times the mean of the others.
+
+    What is noise in one is not in the others, and adds nothing on average.
+    """
+    others = (matrices.sum(axis=0) - matrices) / (len(matrices) - 1)
+    products = matrices * others
+    return products.sum(axis=(1, 2)) - np.trace(products, axis1=1, axis2=2)
 
 
 def _matrix_statistics(matrices: np.ndarray, centre: np.ndarray, name: str) -> list[Statistic]:
