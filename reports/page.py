@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,6 +15,8 @@ from markupsafe import Markup
 from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, wording
 from invmass.reports.junit import junit
+
+DOMINANT = np.log(2.0)  # of the logarithm of a ratio
 
 
 def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
@@ -95,7 +98,7 @@ def _content(rows: pd.DataFrame) -> dict[str, Any]:
         "matrices": _matrices(rows),
         "counts": counts.to_dict("index"),
         "statuses": statuses,
-        "notebook": _notebook(rows),
+        "portraits": _portraits(rows),
         "effects": Markup(figures.effects(rows)),
         "timings": tables.timings(rows).to_dict("records"),
         "timings_figure": Markup(figures.timings(rows)),
@@ -152,18 +155,20 @@ def _troubles(
     ]
 
 
-def _notebook(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _portraits(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The notebook's cases, and those of which regularisation changes an entry most."""
     parts = tables.deviation_parts(rows)
-    cases = dict.fromkeys(tables.headline(rows)["case"])
+    dominated = set(parts["case"][np.abs(np.log(parts["regularisation"])) > DOMINANT])
     return [
         {
             "case": case,
-            "ellipses": Markup(figures.ellipses(rows, case)),
+            "ellipses": Markup(figures.ellipses(rows, case)) if ours else "",
             "split": Markup(figures.deviation_split(rows, case)),
             "parts": parts[parts["case"] == case].to_dict("records"),
+            "dominated": case in dominated,
         }
-        for case in cases
-        if case.startswith(tables.NOTEBOOK)
+        for case in dict.fromkeys(tables.headline(rows)["case"])
+        if (ours := case.startswith(tables.NOTEBOOK)) or case in dominated
     ]
 
 

@@ -390,6 +390,20 @@ def test_page_is_self_contained(page: str) -> None:
     assert links.tags["script"] == 0
 
 
+def test_page_shows_where_regularisation_dominates(tmp_path: Path) -> None:
+    parts = [
+        {"entry": "S[0,0]", "geometry": 1.1, "regularisation": size, "remainder": 1.0}
+        for size in (1.02, 38.0)
+    ]
+    fine = pictured("fine", "numpyro", "dense", parts=parts)
+    coarse = pictured("coarse", "numpyro", "dense")
+    text = html(load_rows(written(tmp_path, fine, coarse)))
+    assert "<h2>fine</h2>" in text
+    assert "regularisation, and not the posterior, decides on an entry" in text
+    assert "+3\u202f700.0%" in text
+    assert "<h2>coarse</h2>" not in text
+
+
 def test_page_links_lead_somewhere_and_ids_are_unique(rows: pd.DataFrame, page: str) -> None:
     links = Links(page)
     assert len(links.ids) == len(set(links.ids))
