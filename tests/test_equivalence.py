@@ -57,7 +57,7 @@ def test_effect_on_the_margin_is_inconclusive_at_the_cap() -> None:
     verdict = sequential(lambda n: [statistic(values[:n])], 0.1, 1e-6, 128, 2048)
     assert verdict.status is Status.INCONCLUSIVE
     assert verdict.replicates == 2048
-    assert verdict.looks == 5
+    assert verdict.looks == 10
 
 
 def test_one_bad_entry_among_many_good_ones_fails() -> None:
@@ -68,12 +68,37 @@ def test_one_bad_entry_among_many_good_ones_fails() -> None:
     assert verdict.worst.entry == "bad"
 
 
-def test_alpha_is_divided_over_entries_and_looks() -> None:
-    values = log_normal(1.0, 0.1, 128, 5)
-    alone = look([statistic(values)], 0.1, 1e-6, 1).intervals[0]
-    assert alone == interval(statistic(values), 0.1, 1e-6 / 2)
-    third = look([statistic(values)] * 5, 0.1, 1e-6, 3).intervals[0]
-    assert third == interval(statistic(values), 0.1, 1e-6 / 8 / 5)
+def test_alpha_is_divided_over_looks_and_where_any_entry_decides_over_entries() -> None:
+    right, wrong = (statistic(log_normal(size, 0.1, 256, 5)) for size in (1.0, 1.5))
+    for number, share in ((1, 1 / 2), (3, 1 / 12)):
+        passed = look([right] * 5, 0.1, 1e-6, number)
+        assert passed.status is Status.PASS
+        assert passed.intervals[0] == interval(right, 0.1, 2 * share * 1e-6)  # one-sided
+        failed = look([right] * 4 + [wrong], 0.1, 1e-6, number)
+        assert failed.status is Status.FAIL
+        assert failed.intervals[0] == interval(right, 0.1, share * 1e-6 / 5)
+
+
+def test_shares_of_the_looks_add_up_to_one() -> None:
+    assert sum(1 / (n * (n + 1)) for n in range(1, 10_000)) == pytest.approx(1.0, abs=2e-4)
+
+
+@pytest.mark.parametrize("entries", [1, 4])
+@pytest.mark.parametrize("edge", [1.1, 1 / 1.1])
+def test_one_entry_on_the_margin_passes_more_rarely_than_alpha(entries: int, edge: float) -> None:
+    """The worst case of a wrong pass: all other entries are right, and known to be."""
+    alpha, rounds = 0.05, 400
+    right = statistic(log_normal(1.0, 1e-4, 1024, 0))
+    passed = 0
+    for seed in range(rounds):
+        values = log_normal(edge, 0.09, 1024, seed)
+
+        def draw(count: int, v: np.ndarray = values) -> list[Statistic]:
+            others = [statistic(right.values[:count])] * (entries - 1)
+            return [*others, statistic(v[:count])]
+
+        passed += sequential(draw, 0.1, alpha, 64, 1024).status is Status.PASS
+    assert passed <= alpha * rounds + 5 * np.sqrt(alpha * rounds)
 
 
 def test_wrong_answers_on_the_margin_are_rarer_than_alpha() -> None:
