@@ -14,7 +14,8 @@ import pytest
 from invmass.backends.registry import load_backend
 from invmass.cases.catalogue import all_cases
 from invmass.plugin import RECORD, TIMING, WRITER, option
-from invmass.verdicts.equivalence import Status, Verdict
+from invmass.verdicts.claims import CLAIMS
+from invmass.verdicts.equivalence import Status
 from invmass.verdicts.experiment import Experiment
 from invmass.verdicts.explain import explain
 from invmass.verdicts.record import Settle, timing_record, verdict_record
@@ -68,24 +69,20 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
 
 
 @pytest.fixture
-def targeted(experiment: Experiment) -> Experiment:
-    """The same, for claims that need something finite to converge to."""
-    if reason := experiment.why_no_target:
-        pytest.skip(reason)
-    return experiment
-
-
-@pytest.fixture
 def settle(request: pytest.FixtureRequest, experiment: Experiment) -> Settle:
-    """Record a verdict on a claim, and fail the test unless it is a pass."""
+    """Judge a claim and record the verdict; fail the test unless it is a pass."""
     before = experiment.library_seconds
 
-    def settle(claim: str, verdict: Verdict) -> None:
-        record = verdict_record(experiment, claim, verdict)
+    def settle(name: str) -> None:
+        claim = CLAIMS[name]
+        if reason := claim.why_not(experiment):
+            pytest.skip(reason)
+        verdict = claim.judge(experiment)
+        record = verdict_record(experiment, name, verdict)
         record["library_seconds"] = experiment.library_seconds - before
         request.node.stash[RECORD] = record
         if verdict.status is not Status.PASS:
-            pytest.fail(explain(experiment, claim, verdict), pytrace=False)
+            pytest.fail(explain(experiment, name, verdict), pytrace=False)
 
     return settle
 

@@ -60,7 +60,8 @@ class Motion:
         (site_name, site), (observed_name, observed) = sites[0], observations[0]
         (design,) = observed.constants
         is_mean = isinstance(observed.family(case.truth, design), Normal)
-        if not (isinstance(site.prior, Normal) and is_mean and np.shape(design)[1:] == site.shape):
+        suits = np.ndim(design) == 2 and np.shape(design)[1:] == site.shape
+        if not (isinstance(site.prior, Normal) and is_mean and suits):
             raise UsageError(
                 f"case {case.name!r} cannot be moved: its site needs a normal prior and one "
                 "coordinate for each column of the design"

@@ -6,8 +6,8 @@ import numpy as np
 import scipy.stats
 
 from invmass.cases.case import Case
-from invmass.geometry.families import HalfNormal, Normal
-from invmass.geometry.posterior import Observation, Site
+from invmass.geometry.families import Array, HalfNormal, Normal
+from invmass.geometry.posterior import Observation, Site, Sites
 
 _DRAWS = 50
 
@@ -20,17 +20,8 @@ def normal_scores(count: int) -> np.ndarray:
 
 def one_normal() -> Iterator[Case]:
     """The mean with known scale, information n/σ²; the scale with known mean, 2n in log σ."""
-    yield Case(
-        "gaussian_mean",
-        f"{_DRAWS} draws of N(μ, 3); μ ~ N(0, 100)",
-        sites={"mean": Site(Normal(0.0, 100.0))},
-        observations={
-            "y": Observation(
-                lambda x: Normal(x["mean"], 3.0), data=40.0 + 3.0 * normal_scores(_DRAWS)
-            )
-        },
-        truth={"mean": 40.0},
-    )
+    yield _mean("gaussian_mean", 40.0, 3.0)
+    yield _mean("fine_mean", 4.0, 0.03)  # regularisation adds half as much again to its variance
     yield Case(
         "gaussian_scale",
         f"{_DRAWS} draws of N(5, σ); σ ~ HalfNormal(100)",
@@ -42,3 +33,23 @@ def one_normal() -> Iterator[Case]:
         },
         truth={"scale": 30.0},
     )
+
+
+def _mean(name: str, mean: float, scale: float) -> Case:
+    return Case(
+        name,
+        f"{_DRAWS} draws of N(μ, {scale:g}); μ ~ N(0, 100)",
+        sites={"mean": Site(Normal(0.0, 100.0))},
+        observations={
+            "y": Observation(
+                _about_the_mean,
+                data=mean + scale * normal_scores(_DRAWS),
+                constants=(np.asarray(scale),),
+            )
+        },
+        truth={"mean": mean},
+    )
+
+
+def _about_the_mean(x: Sites, scale: Array) -> Normal:
+    return Normal(x["mean"], scale)

@@ -1,7 +1,6 @@
 """The command line. Exit status: 0 pass, 1 fail, 2 usage, 3 inconclusive."""
 
 import contextlib
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import click
 import pytest
 
 from invmass import distribution, plugin
-from invmass.geometry.errors import InvmassError, RowsError, UsageError
+from invmass.geometry.errors import InvmassError, RowsError
 from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, USAGE, options
 from invmass.reports.rows import load_rows
 
@@ -30,8 +29,9 @@ class _Group(click.Group):
 
     def _add_direct_commands(self) -> None:
         from invmass.direct import COMMANDS
+        from invmass.sweeps import calibrate, sweep
 
-        for command in COMMANDS:
+        for command in (*COMMANDS, sweep, calibrate):
             self.add_command(command)
 
 
@@ -44,15 +44,15 @@ def cli() -> None:
 @cli.command(context_settings={"ignore_unknown_options": False})
 @options("backend", "metric", "case", "tier", *SETTINGS, "device", "x64", "results", "json")
 @click.option("--xfails-file", type=click.Path(path_type=Path), help="Known failures.")
-@click.option("--jobs", type=int, default=1, help="Processes (needs pytest-xdist).")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@options("time-limit")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def validate(pytest_args: tuple[str, ...], jobs: int, as_json: bool, **given: Any) -> None:
     """Judge combinations of case, backend and metric; what follows -- goes to pytest."""
     arguments = [*_plugin_arguments(given), *pytest_args]
-    if jobs > 1:
-        if importlib.util.find_spec("xdist") is None:
-            raise UsageError("--jobs needs pytest-xdist: python -m pip install 'invmass[parallel]'")
-        arguments += ["-n", str(jobs), "--dist", "loadscope", "--no-loadscope-reorder"]
+    # even one job has a process of its own, which a library may kill
+    arguments += ["-n", str(jobs), "--max-worker-restart", "1000"]
+    arguments += ["--dist", "loadscope", "--no-loadscope-reorder"]
     _run_pytest(arguments, given["results"], as_json)
 
 

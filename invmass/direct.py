@@ -1,9 +1,11 @@
-"""Commands that answer here and now, without pytest: `list`, `check` and `fisher`."""
+"""Commands that answer here and now, without pytest: `list`, `check`, `repeat` and `fisher`."""
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -17,12 +19,13 @@ from invmass.geometry.errors import InvmassError, SingularFisherError, UsageErro
 from invmass.geometry.precision import float64
 from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, options
 from invmass.own_model import judge_file
-from invmass.reports.rows import RowWriter
+from invmass.reports.rows import RowWriter, load_rows
 from invmass.terminal import matrix, table
 from invmass.verdicts import judge
+from invmass.verdicts.claims import answers
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.record import verdict_record
+from invmass.verdicts.record import error_record, verdict_record
 from invmass.verdicts.runtime import configure_jax
 from invmass.verdicts.selection import metrics_for
 
@@ -83,11 +86,13 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
 @click.option(
     "--block", "blocks", multiple=True, metavar="SITE,SITE", help="Own model: a dense block."
 )
+@click.option("--claim", "claims", multiple=True, help="This one alone; repeatable.")
 def check(
     case: str,
     backends: tuple[str, ...],
     metrics: tuple[str, ...],
     blocks: tuple[str, ...],
+    claims: tuple[str, ...],
     device: str | None,
     x64: bool,
     results: Path | None,
@@ -103,10 +108,10 @@ def check(
         raise UsageError(problem)
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     if case.rpartition(":")[0].endswith(".py") or case.endswith(".py"):
-        if results or set(backends) - {"numpyro"}:
+        if results or claims or set(backends) - {"numpyro"}:
             raise UsageError(
-                "a model of your own is NumPyro's, and no rows are kept of it: leave out "
-                "--results, and any --backend but numpyro"
+                "a model of your own is NumPyro's, with claims of its own and no rows: leave out "
+                "--claim, --results, and any --backend but numpyro"
             )
         sys.exit(judge_file(case, metrics, blocks, settings, as_json))
     if blocks:
@@ -121,29 +126,64 @@ def check(
         if _available(backend, asked_for=bool(backends), quiet=as_json)
         for metric in metrics_for(problem_case, backend, metrics)
     ]
-    records, statuses = [], set()
+    records: list[dict[str, Any]] = []
     for experiment in experiments:
-        try:
-            answers = list(judge.all_claims(experiment))
-        except InvmassError as error:
-            statuses.add("error")
-            records.append(
-                {"status": "error", "combination": experiment.name, "message": str(error)}
-            )
-            click.echo(f"{experiment.name}: {error}", err=True)
-            continue
-        for claim, verdict in answers:
-            statuses.add(str(verdict.status))
-            records.append(verdict_record(experiment, claim, verdict))
+        reached = []
+        for claim, answer in answers(experiment, claims):
+            if isinstance(answer, InvmassError):
+                click.echo(f"{claim}: {answer}", err=True)
+                records.append(error_record(experiment, claim, str(answer)))
+            else:
+                reached.append((claim, answer))
+                records.append(verdict_record(experiment, claim, answer))
             if writer:
                 writer.append(records[-1])
-        if not as_json:
-            _show(experiment, answers)
+        if reached and not as_json:
+            _show(experiment, reached)
+    statuses = {record["status"] for record in records}
     if as_json:
         click.echo(json.dumps(records, indent=2))
     if not statuses or statuses & {"fail", "error"}:
         sys.exit(FAIL)
     sys.exit(INCONCLUSIVE if Status.INCONCLUSIVE in statuses else PASS)
+
+
+@click.command()
+@click.argument("row_id")
+@options("results")
+def repeat(row_id: str, results: Path) -> None:
+    """Judge once more what the verdict in row ROW_ID judged, and say whether it came out the same.
+
+    The exit status is that of the verdict. Same seed, machine and versions give the same numbers,
+    bit for bit; what has changed among those is named.
+    """
+    rows = load_rows(results)
+    found = rows[rows["row_id"] == row_id]
+    if found.empty:
+        raise UsageError(f"no row {row_id!r} in {results}; its files, *.jsonl, show each row_id")
+    old = found.iloc[0].to_dict()
+    words = shlex.split(old["command"]) if isinstance(old["command"], str) else []
+    if words[:2] != ["invmass", "check"]:
+        raise UsageError(f"row {row_id} is no verdict (kind {old['kind']}, claim {old['claim']})")
+    status = PASS
+    with TemporaryDirectory() as folder:
+        try:
+            check.main([*words[2:], "--results", folder], standalone_mode=False)
+        except SystemExit as end:
+            status = int(end.code or PASS)
+        again = load_rows(Path(folder))
+    new = again[again["claim"] == old["claim"]].iloc[0].to_dict()
+
+    def differing(names: Iterable[str]) -> list[str]:
+        return [name for name in names if json.dumps(old[name]) != json.dumps(new[name])]
+
+    if different := differing(REPEATED):
+        click.echo(f"not as in row {row_id}: {', '.join(different)} differ")
+        for name in differing(SURROUNDINGS):
+            click.echo(f"  {name} was {old[name]}, is {new[name]}")
+    else:
+        click.echo(f"the same as in row {row_id}, bit for bit")
+    sys.exit(status)
 
 
 @click.command()
@@ -169,7 +209,9 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
                 matrix(title, answer["coordinates"], answer[key])
 
 
-COMMANDS = (list_, check, fisher)
+COMMANDS = (list_, check, repeat, fisher)
+REPEATED = ("found", "low", "high", "intervals", "replicates", "looks")  # what a seed decides
+SURROUNDINGS = ("versions", "python", "machine", "cores", "device", "commit", "case_version")
 
 
 def _available(backend: Backend, asked_for: bool, quiet: bool) -> bool:
@@ -205,9 +247,9 @@ def _or_why_not(matrix: Callable[[], np.ndarray]) -> list[list[float]] | str:
         return str(error)
 
 
-def _show(experiment: Experiment, answers: Iterable[tuple[str, Verdict]]) -> None:
+def _show(experiment: Experiment, reached: Iterable[tuple[str, Verdict]]) -> None:
     rows, matched = [], None
-    for claim, verdict in answers:
+    for claim, verdict in reached:
         worst = verdict.worst
         rows.append(
             {

@@ -23,6 +23,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             case, _, backend = test.partition("[")[2].rpartition("-")[0].rpartition("-")
             return f"{alike.get(case, case)}-{backend}" if backend else path
 
+        def _reschedule(self, node: Any) -> None:
+            # when two processes die at once, xdist gives work to one that has not collected yet
+            if node in self.registered_collections:
+                super()._reschedule(node)
+
     return ByProgram(config, log)
 
 

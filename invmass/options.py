@@ -37,6 +37,17 @@ def options(*names: str) -> Callable[[Command], Command]:
         "results": click.option(
             "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True
         ),
+        "jobs": click.option("--jobs", type=click.IntRange(1), help="Processes of this machine."),
+        "scheduler": click.option(
+            "--scheduler", metavar="ADDRESS", help="Of a Dask cluster, whose workers do the work."
+        ),
+        "time-limit": click.option(
+            "--time-limit",
+            type=click.FloatRange(0, min_open=True),
+            default=1200.0,
+            show_default=True,
+            help="Seconds for one combination in a process of its own.",
+        ),
         "json": click.option("--json", "as_json", is_flag=True, help="For machines."),
     }
 

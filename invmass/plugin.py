@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-CLAIM = "invmass_claim"
+from invmass import isolation
+from invmass.isolation import CLAIM
+
 TIMING = "invmass_timing"
 FULL = "invmass_full"
 PROPERTY = "invmass"
@@ -42,7 +44,7 @@ class Tally:
         backend, status = check["backend"], check["status"]
         self.specs[backend] = check["spec"]
         self.statuses.setdefault(backend, Counter())[status] += 1
-        if check.get("reason"):
+        if status in ("skipped", "expected failure"):
             self.reasons.setdefault(backend, Counter())[check["reason"]] += 1
         self.false_alarm += check.get("alpha") or 0.0
         self.verdicts += status in ("pass", "fail", "inconclusive")
@@ -85,6 +87,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="cap on replicates (default 2048, 8192 in the full tier)",
     )
     add("num-warmup", type=int, metavar="N", help="warm-up steps (default 1000)")
+    add(
+        "time-limit",
+        type=float,
+        default=1200.0,
+        metavar="S",
+        help="seconds for all checks on one combination, under pytest-xdist (default 1200)",
+    )
     add("tier", choices=("quick", "full"), default="quick", help="how much to check")
     add("results", type=Path, metavar="DIR", help="append a row for each check to this folder")
     add("xfails-file", type=Path, metavar="FILE", help="known failures: one 'id  # reason' a line")
@@ -99,6 +108,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", f"{FULL}: a check of the full tier, left out of the quick")
     config.stash[TALLY] = Tally()
+    config.pluginmanager.register(isolation)
     folder = option(config, "results")
     if folder is not None:
         from invmass.geometry.errors import RowsError
@@ -118,6 +128,8 @@ def option(config: pytest.Config, name: str) -> Any:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection(session: pytest.Session) -> None:
     """Refuse bad names and values before anything runs, in one line."""
+    if path := option(session.config, "xfails-file"):
+        _known_failures(path)
     names = ("backend", "metric", "case")
     given = {name: option(session.config, name) for name in (*names, *NUMBERS)}
     if all(value is None for value in given.values()):
@@ -142,9 +154,25 @@ def stable_id(item: pytest.Item) -> str:
     return f"{item.path.stem}::{item.name}"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    _mark_known_failures(config, items)
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    stale = _mark_known_failures(config, items)
     _leave_out(config, items)
+    if stale:
+        told = "entries that match no test"
+        items.append(_Stale.from_parent(session, name=told, reason="\n".join([told, *stale])))
+
+
+class _Stale(pytest.Item):
+    """A failure that is no check: known failures that are not known."""
+
+    def __init__(self, *, reason: str, **rest: Any) -> None:
+        super().__init__(**rest)
+        self.reason = reason
+
+    def runtest(self) -> None:
+        pytest.fail(self.reason, pytrace=False)
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -171,21 +199,24 @@ def _leave_out(config: pytest.Config, items: list[pytest.Item]) -> None:
         items[:] = [item for item in items if item not in unwanted]
 
 
-def _mark_known_failures(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Expect the failures that a file of the user's lists, and those that are findings of ours."""
+def _mark_known_failures(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Expect the failures that a file of the user's lists, and those that are findings of ours.
+
+    Returns the entries that match nothing.
+    """
     if not any(item.get_closest_marker(CLAIM) for item in items):
-        return
+        return []
     narrowed = any(option(config, name) for name in ("backend", "metric", "case"))
+    stale = []
     for path in filter(None, (FINDINGS, option(config, "xfails-file"))):
         known, matched = _known_failures(path), set()
         for item in items:
             if (key := stable_id(item)) in known:
                 item.add_marker(pytest.mark.xfail(reason=known[key], strict=True))
                 matched.add(key)
-        if (stale := known.keys() - matched) and not narrowed:
-            raise pytest.UsageError(
-                f"{path}: entries that match no test: {', '.join(sorted(stale))}"
-            )
+        if not narrowed:
+            stale += [f"{path}: {key}" for key in known if key not in matched]
+    return stale
 
 
 def _known_failures(path: Path) -> dict[str, str]:
@@ -212,16 +243,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if marker is None or not decided:
         return report
     cell = item.callspec.params["experiment"]  # type: ignore[attr-defined]
-    record = item.stash.get(RECORD, None) or _without_verdict(item)
+    record = item.stash.get(RECORD, None) or _without_verdict(item, marker.args[0])
     status, reason = _status(report, record)
-    check = {
-        "backend": cell.backend,
-        "spec": cell.spec,
-        "status": status,
-        "reason": reason,
-        "alpha": record.get("alpha"),
-        "library_seconds": record.get("library_seconds"),
-    }
+    check = _check(cell, status, reason, record)
     report.user_properties.append((PROPERTY, check))
     if writer := item.config.stash.get(WRITER, None):
         identity = {
@@ -236,14 +260,51 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     return report
 
 
-def _without_verdict(item: pytest.Item) -> dict[str, Any]:
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any) -> None:
+    """A check whose process was lost is an error, with a row, like any other."""
+    config = sched.config
+    if (lost := isolation.lost_check(config, crashitem)) is None:
+        return
+    from invmass.verdicts.record import lost_record
+    from invmass.verdicts.runtime import configure_jax
+    from invmass.verdicts.selection import settings_from
+
+    running, reason = lost
+    configure_jax(option(config, "device"), option(config, "x64"))
+    settings = settings_from(partial(option, config))
+    record = lost_record(running.case, running.spec, running.metric, settings, running.claim)
+    message = (
+        f"{running.claim}: no verdict for case {running.case}, backend {running.backend}, metric "
+        f"{running.metric}: {reason}\n  repeat: {record['command']}"
+    )
+    report.longrepr = message
+    report.location = (*report.location[:2], crashitem.partition("::")[2])
+    report.user_properties.append((PROPERTY, _check(running, "error", reason, record)))
+    if writer := config.stash.get(WRITER, None):
+        writer.append(record | {"message": message})
+
+
+def _check(cell: Any, status: str, reason: str | None, record: dict[str, Any]) -> dict[str, Any]:
+    """What the tally needs to know of a check."""
+    return {
+        "backend": cell.backend,
+        "spec": cell.spec,
+        "status": status,
+        "reason": reason,
+        "alpha": record.get("alpha"),
+        "library_seconds": record.get("library_seconds"),
+    }
+
+
+def _without_verdict(item: pytest.Item, claim: str) -> dict[str, Any]:
     """What is known of a check that broke down or was skipped before it came to a verdict."""
     experiment = getattr(item, "funcargs", {}).get("experiment")
     if experiment is None:
         return {}
-    from invmass.verdicts.record import combination_record
+    from invmass.verdicts.record import error_record
 
-    return combination_record(experiment)
+    return error_record(experiment, claim, "")
 
 
 def _status(report: pytest.TestReport, record: dict[str, Any]) -> tuple[str, str | None]:
@@ -297,14 +358,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     write = terminalreporter.write_line
     terminalreporter.section("invmass")
-    header = "".join(f"{status:>18}" for status in STATUSES)
-    write(f"{'backend':<12}{header}")
+    width = max(map(len, tally.statuses)) + 2
+    columns = ("run", *STATUSES)
+    write(f"{'backend':<{width}}" + "".join(f"{column:>18}" for column in columns))
     for backend, counts in tally.statuses.items():
-        write(f"{backend:<12}" + "".join(f"{counts[status]:>18}" for status in STATUSES))
+        numbers = (tally.executed(backend), *(counts[status] for status in STATUSES))
+        write(f"{backend:<{width}}" + "".join(f"{number:>18}" for number in numbers))
     for backend, reasons in tally.reasons.items():
         for reason, count in reasons.items():
-            if tally.statuses[backend]["skipped"] or tally.statuses[backend]["expected failure"]:
-                write(f"{backend}: {count} × {reason.splitlines()[0]}")
+            write(f"{backend}: {count} × {reason.splitlines()[0]}")
     write(
         f"{tally.verdicts} verdicts; the probability that any of them is wrong is at most "
         f"{tally.false_alarm:.2g}"

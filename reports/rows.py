@@ -56,25 +56,32 @@ class RowWriter:
                 "choose another place with --results"
             ) from error
 
-    def append(self, row: dict[str, Any]) -> None:
-        """Write one row, with an id of its own, and see it on the disk.
+    def append(self, *rows: dict[str, Any]) -> None:
+        """Write rows, each with an id of its own, all or none, and see them on the disk.
 
         Raises:
-            RowsError: the disk took less than the whole line.
+            RowsError: the disk took less than the whole.
         """
+        if not rows:
+            return
+        lines = b"".join(self._line(row) for row in rows)
+        end = os.lseek(self._descriptor, 0, os.SEEK_END)
+        try:
+            written = os.write(self._descriptor, lines)
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise RowsError(f"cannot append to {self.path}: {error.strerror}") from error
+        if written != len(lines):
+            os.ftruncate(self._descriptor, end)  # half a line would spoil the next
+            raise RowsError(f"cannot append to {self.path}: the disk is full")
+
+    def _line(self, row: dict[str, Any]) -> bytes:
         identity = {
             "row_id": uuid.uuid4().hex[:12],
             "run_id": self.run_id,
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        line = (json.dumps(identity | row, allow_nan=True) + "\n").encode()
-        try:
-            written = os.write(self._descriptor, line)
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise RowsError(f"cannot append to {self.path}: {error.strerror}") from error
-        if written != len(line):
-            raise RowsError(f"cannot append to {self.path}: the disk is full")
+        return (json.dumps(identity | row, allow_nan=True) + "\n").encode()
 
     def close(self) -> None:
         """Close the file, and remove it if nothing was written."""
@@ -99,7 +106,8 @@ def load_rows(folder: Path) -> "pd.DataFrame":
         try:
             lines = path.read_bytes().splitlines()
         except OSError as error:
-            raise RowsError(f"cannot read {path}: {error.strerror}") from error
+            broken.append(f"{path.name} ({error.strerror})")
+            continue
         for number, line in enumerate(lines, 1):
             try:
                 row = json.loads(line)
@@ -110,7 +118,8 @@ def load_rows(folder: Path) -> "pd.DataFrame":
                 broken.append(f"{path.name}:{number}")
     if broken:
         warnings.warn(
-            f"{folder}: {len(broken)} unreadable line(s) passed over: {', '.join(broken[:5])}",
+            f"{folder}: {len(broken)} unreadable line(s) or file(s) passed over: "
+            f"{', '.join(broken[:5])}",
             stacklevel=2,
         )
     if not rows:

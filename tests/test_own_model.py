@@ -513,7 +513,7 @@ def test_check_judges_a_file_and_speaks_json(file: Path) -> None:
     assert metric["saving"]["supplied_gradients"] > 0
     refused = run(file.parent, *words, "--backend", "tfp")
     assert refused.returncode == 2
-    assert "leave out --results, and any --backend but numpyro" in refused.stderr
+    assert "leave out --claim, --results, and any --backend but numpyro" in refused.stderr
 
 
 def test_the_script_of_the_documentation_runs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def statuses(folder: Path, backend: str) -> set[str]:
         (("--backend", "nope"), "unknown backend 'nope'; the backends are: hmc"),
         (("--case", "nope"), "unknown case 'nope'; the cases are: notebook"),
         (("--backend", "hmc", "--metric", "nope"), "unknown metric 'nope'"),
-        (("--backend", "broken_backends:Nope"), "cannot be loaded"),
+        (("--backend", "faults.breaking:Nope"), "cannot be loaded"),
         (("--backend", "hmc", "--tolerance", "2"), "--tolerance must be between 0 and 1, not 2.0"),
         (("--backend", "hmc", "--replicates", "1"), "--replicates must be at least 8"),
         (("--backend", "hmc", "--results", "/dev/null/x"), "cannot write results"),
@@ -74,24 +75,51 @@ def test_bad_input_is_one_message_and_status_2(
 def test_broken_backend_costs_its_own_checks_only(
     tmp_path: Path, backend: str, name: str, told: str
 ) -> None:
-    answer = validate(tmp_path, "--backend", f"broken_backends:{backend}", "--backend", "hmc")
+    answer = validate(tmp_path, "--backend", f"faults.breaking:{backend}", "--backend", "hmc")
     assert answer.returncode == 1
     assert told in answer.stdout
     assert "error" in statuses(tmp_path, name)
     assert statuses(tmp_path, "hmc") == {"pass"}
 
 
+def test_lost_process_costs_its_own_combination_only(tmp_path: Path) -> None:
+    """Hung, crashed, killed or out of memory: an error with its reason, and all else runs."""
+    told = {
+        "hangs": "no answer within 10 s (--time-limit)\n  File ",
+        "hangs-in-the-library": "no answer within 10 s (--time-limit)",
+        "crashes": "its process crashed: Segmentation fault\n  File ",
+        "killed": "its process was killed; the system does so when memory runs out",
+        "out-of-memory": "the backend raised MemoryError",
+    }
+    classes = ("Hangs", "HangsInTheLibrary", "Crashes", "Killed", "OutOfMemory")
+    backends = [f"--backend=faults.breaking:{name}" for name in classes]
+    words = ("--jobs", "2", "--time-limit", "10", "--", "-k", "target or contract or draws")
+    answer = validate(tmp_path, *backends, "--backend", "hmc", *words)
+    assert answer.returncode == 1
+    rows = load_rows(tmp_path / "invmass-results")
+    assert set(rows[rows["backend"] == "hmc"]["status"]) == {"pass"}
+    assert len(rows) == 4 * 6
+    assert len(rows.drop_duplicates(["backend", "claim"])) == 4 * 6
+    for backend, reason in told.items():
+        lost = rows[rows["backend"] == backend]
+        assert set(lost["status"]) == {"error"}
+        assert all(reason.split("\n")[0] in message for message in lost["message"])
+        assert any(reason in message for message in lost["message"])
+        assert re.search(rf"^{backend} +4 +0 +0 +0 +4 +0 +0$", answer.stdout, re.MULTILINE)
+    assert "repeat: invmass check gaussian_mean --backend faults.breaking:Killed" in answer.stdout
+
+
 @pytest.mark.parametrize(
     ("backend", "claim"),
     [
         ("MassNotInverse", "matches the inverse Fisher"),
-        ("ThirtyPercentLarge", "converges to its target"),
+        ("Identity", "converges to its target"),
     ],
 )
 def test_planted_fault_fails_and_the_message_says_how_to_repeat_it(
     tmp_path: Path, backend: str, claim: str
 ) -> None:
-    spec = f"broken_backends:{backend}"
+    spec = f"faults.reported:{backend}"
     answer = validate(tmp_path, "--backend", spec, "--seed", "3")
     assert answer.returncode == 1
     assert f"{claim}: FAILS for case gaussian_mean" in answer.stdout
@@ -101,7 +129,7 @@ def test_planted_fault_fails_and_the_message_says_how_to_repeat_it(
 
 
 def test_forgotten_jacobian_is_seen_in_the_density(tmp_path: Path) -> None:
-    spec = "broken_backends:ForgetsTheJacobian"
+    spec = "faults.reported:ForgetsTheJacobian"
     answer = run(
         tmp_path, "invmass", "validate", "--case", "gaussian_scale", "--backend", spec,
         "--", "-k", "density",
@@ -111,7 +139,7 @@ def test_forgotten_jacobian_is_seen_in_the_density(tmp_path: Path) -> None:
 
 
 def test_backend_of_which_nothing_runs_is_a_failure(tmp_path: Path) -> None:
-    spec = "broken_backends:NotInstalled"
+    spec = "faults.breaking:NotInstalled"
     answer = validate(tmp_path, "--backend", spec, "--backend", "hmc")
     assert answer.returncode == 1
     assert "a-library-that-is-not-there is not installed: python -m pip install" in answer.stdout
@@ -131,7 +159,7 @@ def test_known_failure_must_fail_and_must_exist(tmp_path: Path) -> None:
         f"test_mass_matrix::test_inverse_fisher[{cell}]  # M in place of its inverse\n"
         f"test_mass_matrix::test_converges_to_its_target[{cell}]  # the same\n"
     )
-    spec = "broken_backends:MassNotInverse"
+    spec = "faults.reported:MassNotInverse"
     words = ("--xfails-file", str(known), "--", "-k", "inverse_fisher or target")
     answer = validate(tmp_path, "--backend", spec, *words)
     assert answer.returncode == 0, answer.stdout
@@ -141,9 +169,10 @@ def test_known_failure_must_fail_and_must_exist(tmp_path: Path) -> None:
     assert answer.returncode == 1
     assert "XPASS(strict)" in answer.stdout
     known.write_text("test_mass_matrix::test_that_is_not_there  # no\n")
-    answer = run(tmp_path, "pytest", "--pyargs", "invmass.cases", f"--invmass-xfails-file={known}")
-    assert answer.returncode == 4
-    assert "entries that match no test" in answer.stderr
+    answer = run(tmp_path, "invmass", "validate", *words[:2], "--", "-k", "entries")
+    assert answer.returncode == 1
+    assert "entries that match no test\n" in answer.stdout
+    assert f"{known}: test_mass_matrix::test_that_is_not_there" in answer.stdout
 
 
 def test_metric_that_a_backend_lacks_is_skipped_with_its_reason(tmp_path: Path) -> None:

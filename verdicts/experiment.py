@@ -142,8 +142,9 @@ class Experiment:
     def tuned(self, count: int) -> Tuned:
         """Warm-up of the first `count` replicates."""
         while len(self._tuned) * self.batch < count:
-            self._tuned.append(self.timed(self.warm_up_call(len(self._tuned))))
-            self._tuned[-1].check(self.case.dimension, self.batch, self.estimator.dense, self.name)
+            tuned = self.timed(self.warm_up_call(len(self._tuned)))
+            tuned.check(self.case.dimension, self.batch, self.estimator.dense, self.name)
+            self._tuned.append(tuned)
         return joined(self._tuned, count)
 
     def draws(self, count: int) -> Draws:

@@ -1,6 +1,7 @@
 """A verdict in words: what was asked, what was found, and how to ask again."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import fields
 
 import jax
@@ -12,21 +13,34 @@ from invmass.verdicts.experiment import Experiment, Settings
 SHOWN = 6  # entries in a failure message
 
 
-def command(experiment: Experiment) -> str:
-    """The shell command that repeats all claims on one combination."""
+def command(experiment: Experiment, claim: str | None = None) -> str:
+    """The shell command that repeats one verdict on a combination, or all of them."""
+    words = ["invmass", "check", experiment.case.name]
+    words += _options(experiment, tuple(entry.name for entry in fields(Settings)))
+    return shlex.join(words + (["--claim", claim] if claim else []))
+
+
+def benchmark_command(experiment: Experiment) -> str:
+    """The shell command that repeats the timings of a combination."""
+    words = ["invmass", "benchmark", "--case", experiment.case.name]
+    return shlex.join(words + _options(experiment, ("seed", "num_warmup")))
+
+
+def _options(experiment: Experiment, names: Sequence[str]) -> list[str]:
+    """What chose the combination and where it ran, and those settings that are not the default."""
     backend = experiment.backend
     kind = type(backend)
     spec = backend.name if backend.name in OWN else f"{kind.__module__}:{kind.__qualname__}"
-    words = ["invmass", "check", experiment.case.name]
-    words += ["--backend", spec, "--metric", experiment.metric]
-    words += ["--seed", str(experiment.settings.seed)]
+    words = ["--backend", spec, "--metric", experiment.metric]
     for entry in fields(Settings):
         value = getattr(experiment.settings, entry.name)
-        if entry.name != "seed" and value != entry.default:
+        if entry.name in names and (value != entry.default or entry.name == "seed"):
             words += ["--" + entry.name.replace("_", "-"), str(value)]
+    if device := jax.config.jax_default_device:
+        words += ["--device", device.platform]
     if jax.config.jax_enable_x64:
         words.append("--x64")
-    return shlex.join(words)
+    return words
 
 
 def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
@@ -48,6 +62,6 @@ def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
     lines += [
         f"  {verdict.replicates} replicates, {verdict.looks} look(s), α = {verdict.alpha:g}, "
         f"seed {experiment.settings.seed}",
-        f"  repeat: {command(experiment)}",
+        f"  repeat: {command(experiment, claim)}",
     ]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
-"""The claims: what is expected of a combination, and the verdict on it."""
+"""Claims about a tuned metric, the density and the draws: what is expected, and the verdict."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import jax
@@ -10,7 +10,6 @@ import numpy as np
 from invmass.geometry.families import Array
 from invmass.geometry.precision import float64
 from invmass.geometry.whitening import gap, whiten
-from invmass.verdicts import conduct
 from invmass.verdicts.equivalence import Statistic, Status, Verdict, exact, sequential
 from invmass.verdicts.experiment import Experiment
 
@@ -35,39 +34,44 @@ class Part:
     remainder: float
 
 
-def all_claims(experiment: Experiment) -> Iterator[tuple[str, Verdict]]:
-    """Every claim about one combination with its verdict, as they are reached."""
-    if not experiment.why_no_target:
-        yield inverse_fisher(experiment)
-        yield CONVERGES, target(experiment)
-        yield DRAWS, draws(experiment)
-    yield DENSITY, density(experiment)
-    yield from conduct.all_claims(experiment)
+def fisher_claim(experiment: Experiment) -> str:
+    """Which of the two claims on the inverse Fisher is made: the geometry gap decides."""
+    if not experiment.why_no_target and geometry_gap(experiment) > LARGEST_GAP:
+        return DISAGREES
+    return MATCHES
 
 
-def inverse_fisher(experiment: Experiment) -> tuple[str, Verdict]:
+def inverse_fisher(experiment: Experiment) -> Verdict:
     """Is the tuned M⁻¹ the inverse Fisher information at the truth?
 
     Where the geometry gap is small the claim is that it matches, under the estimator's documented
     regularisation and with the gap added to the margin; elsewhere, that the ratio to the inverse
-    Fisher is the predicted one. Returns the claim and the verdict.
+    Fisher is the predicted one.
     """
     reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
-    predicted = geometry_gap(experiment)
-    if predicted <= LARGEST_GAP:
+    if fisher_claim(experiment) == MATCHES:
         expected = experiment.regularised(reference)
-        return MATCHES, _judge_metric(experiment, expected, expected, predicted)
+        return _judge_metric(experiment, expected, expected, geometry_gap(experiment))
     expected = experiment.regularised(experiment.target)
-    return DISAGREES, _judge_metric(experiment, reference, expected)
+    return _judge_metric(experiment, reference, expected)
 
 
 def target(experiment: Experiment) -> Verdict:
     """Does M⁻¹ converge to what its estimator estimates, at the window actually used?"""
-    expected = experiment.regularised(experiment.target)
-    return _judge_metric(experiment, expected, expected)
+    return _sequential(experiment, lambda count: target_statistics(experiment, count))
 
 
-def rejection(experiment: Experiment, reference: np.ndarray) -> Verdict:
+def constrained_is_rejected(experiment: Experiment) -> Verdict:
+    """The inverse Fisher of x must be told from that of z."""
+    return _rejection(experiment, experiment.truth.constrained_inverse_fisher)
+
+
+def misplaced_is_rejected(experiment: Experiment) -> Verdict:
+    """The inverse Fisher of z, evaluated at x, must be told from the right one."""
+    return _rejection(experiment, experiment.truth.misplaced_inverse_fisher)
+
+
+def _rejection(experiment: Experiment, reference: np.ndarray) -> Verdict:
     """A wrong reference, (d, d), must be told from the tuned M⁻¹: passes where the match fails."""
     expected = experiment.regularised(experiment.estimator.shaped(reference))
     verdict = _judge_metric(experiment, expected, expected)
@@ -173,25 +177,36 @@ def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
     ]
 
 
+def target_statistics(experiment: Experiment, count: int) -> list[Statistic]:
+    """What decides whether M⁻¹ converges to its target, of the first `count` replicates."""
+    expected = experiment.regularised(experiment.target)
+    return _metric_statistics(experiment, count, expected, expected)
+
+
 def _judge_metric(
     experiment: Experiment, reference: np.ndarray, expected: np.ndarray, further: float = 0.0
 ) -> Verdict:
     """M⁻¹ whitened by `reference` against `expected` whitened likewise."""
-    centre = whiten(expected[None], reference)[0]
 
     def statistics(count: int) -> list[Statistic]:
-        tuned = experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
-        if experiment.large:
-            return _pooled(whiten(tuned, expected), "ratios")
-        ratios = whiten(tuned, reference)
-        if ratios.ndim == 2:
-            return [
-                Statistic(entry, ratios[:, i], float(centre[i]), "log")
-                for i, entry in enumerate(_diagonal_names(experiment))
-            ]
-        return _matrix_statistics(ratios, centre, "S")
+        return _metric_statistics(experiment, count, reference, expected)
 
     return _sequential(experiment, statistics, further)
+
+
+def _metric_statistics(
+    experiment: Experiment, count: int, reference: np.ndarray, expected: np.ndarray
+) -> list[Statistic]:
+    tuned = experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
+    if experiment.large:
+        return _pooled(whiten(tuned, expected), "ratios")
+    ratios, centre = whiten(tuned, reference), whiten(expected[None], reference)[0]
+    if ratios.ndim == 2:
+        return [
+            Statistic(entry, ratios[:, i], float(centre[i]), "log")
+            for i, entry in enumerate(_diagonal_names(experiment))
+        ]
+    return _matrix_statistics(ratios, centre, "S")
 
 
 def _sequential(experiment: Experiment, statistics, further: float = 0.0) -> Verdict:  # type: ignore[no-untyped-def]

@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from invmass.backends.registry import load_backend
+from invmass.cases.catalogue import all_cases
 from invmass.verdicts import judge
+from invmass.verdicts.claims import CLAIMS
 from invmass.verdicts.equivalence import Verdict
-from invmass.verdicts.experiment import Experiment
-from invmass.verdicts.explain import command
+from invmass.verdicts.experiment import Experiment, Settings
+from invmass.verdicts.explain import benchmark_command, command
 from invmass.verdicts.runtime import provenance
 
-Settle = Callable[[str, Verdict], None]  # records a verdict on a claim, and fails unless it passes
+Settle = Callable[[str], None]  # judges a claim by its name, records, and fails unless it passes
 
 SHOWN_REPLICATES, SHOWN_DIMENSION = 32, 12  # tuned matrices kept for pictures
 SHOWN_INTERVALS = 200  # the furthest; more than all entries of 12 coordinates
@@ -33,10 +36,31 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         "cap": settings.replicates,
         "tolerance": settings.tolerance,
         **combination_record(experiment),
+        "command": command(experiment, claim),
     }
     if claim in (judge.MATCHES, judge.DISAGREES):
         record |= _picture(experiment, verdict)
     return record
+
+
+def error_record(experiment: Experiment, claim: str | None, message: str) -> dict[str, Any]:
+    """All that a row says of a claim that came to no verdict."""
+    return {
+        "kind": "verdict",
+        "claim": claim,
+        "status": "error",
+        "message": message,
+        **combination_record(experiment),
+        "command": command(experiment, claim if claim in CLAIMS else None),
+    }
+
+
+def lost_record(
+    case: str, spec: str, metric: str, settings: Settings, claim: str
+) -> dict[str, Any]:
+    """The same, from where the combination itself is not at hand."""
+    experiment = Experiment(all_cases()[case], load_backend(spec), metric, settings)
+    return error_record(experiment, claim, "")
 
 
 def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
@@ -68,11 +92,12 @@ def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) ->
         "gradients_per_second": timing["gradients"] / timing["seconds"],
         **timing,
         **combination_record(experiment),
+        "command": benchmark_command(experiment),
     }
 
 
 def combination_record(experiment: Experiment) -> dict[str, Any]:
-    """What was run, on what, and how to run it again."""
+    """What was run, and on what."""
     return {
         "case": experiment.case.name,
         "case_version": experiment.case.version,
@@ -80,6 +105,5 @@ def combination_record(experiment: Experiment) -> dict[str, Any]:
         "metric": experiment.metric,
         "seed": experiment.settings.seed,
         "num_warmup": experiment.settings.num_warmup,
-        "command": command(experiment),
         **provenance(experiment.backend),
     }

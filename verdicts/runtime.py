@@ -43,9 +43,14 @@ def provenance(backend: Backend) -> dict[str, Any]:
     return {
         "device": _device(),
         "dtype": "float64" if jax.config.jax_enable_x64 else "float32",
-        "versions": _versions() | backend.versions(),
+        "versions": versions(backend),
         **_machine(),
     }
+
+
+def versions(backend: Backend) -> dict[str, str]:
+    """Of the suite, JAX, and what the backend needs."""
+    return _versions() | backend.versions()
 
 
 def _device() -> str:

@@ -1,0 +1,87 @@
+"""What the rows of a calibration amount to: error rates, power and cost, and what is promised."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+
+CONFIDENCE = 0.99  # of the upper bound on a measured rate
+
+
+def error_rates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Wrong answers at the margin for each α: a pass of one bad entry, a fail of any."""
+    edge = rows[(rows["source"] == "resampled") & (rows["effect"].abs() == 1)]
+    wrong = {
+        "wrong pass, one entry at its margin": ("passed", edge["shifted"] == "one entry"),
+        "wrong fail, one entry at its margin": ("failed", edge["shifted"] == "one entry"),
+        "wrong fail, all entries at theirs": ("failed", edge["shifted"] == "all entries"),
+    }
+    lines = []
+    for name, (answer, chosen) in wrong.items():
+        for alpha, group in edge[chosen].groupby("alpha"):
+            count, verdicts = int(group[answer].sum()), int(group["verdicts"].sum())
+            lines.append(
+                {
+                    "answer": name,
+                    "promised": alpha,
+                    "verdicts": verdicts,
+                    "wrong": count,
+                    "rate": count / verdicts,
+                    "at most": upper(count, verdicts),
+                }
+            )
+    return pd.DataFrame(lines)
+
+
+def on_samplers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts on the real samplers, which are right, with their answers."""
+    chosen = rows[rows["source"] == "sampler"].copy()
+    chosen["used"] = chosen["replicates"].astype(float) * chosen["verdicts"]
+    counts = ["verdicts", "passed", "failed", "undecided", "used"]
+    sums = chosen.groupby(["backend", "metric", "case"])[counts].sum()
+    sums["mean replicates"] = sums.pop("used") / sums["verdicts"]
+    return sums.reset_index()
+
+
+COMBINATION = ("case", "backend", "metric")
+
+
+def power(rows: pd.DataFrame, by: Sequence[str] = COMBINATION) -> pd.DataFrame:
+    """Shares of the answers, and replicates over Wald's bound, by effect in margins.
+
+    There is no bound where no answer was right.
+    """
+    chosen = rows[(rows["source"] == "resampled") & rows["wald"].notna()].copy()
+    chosen["used"] = chosen["replicates"].astype(float) * chosen["verdicts"]
+    chosen["needed"] = chosen["wald"].astype(float) * chosen["verdicts"]
+    keys = [*by, "effect"]
+    counts = ["verdicts", "passed", "failed", "undecided", "used", "needed"]
+    sums = chosen.groupby(keys)[counts].sum()
+    for answer in ("passed", "failed", "undecided"):
+        sums[answer] /= sums["verdicts"]
+    sums["mean replicates"] = sums["used"] / sums["verdicts"]
+    sums["over Wald's bound"] = sums.pop("used") / sums.pop("needed").replace(0.0, np.nan)
+    return sums.reset_index()
+
+
+def coverage(rows: pd.DataFrame, by: Sequence[str] = COMBINATION) -> pd.DataFrame:
+    """How often one interval misses on its worse side, over what is promised, by replicates."""
+    chosen = rows[rows["source"] == "interval"]
+    keys = [*by, "replicates", "alpha"]
+    sums = chosen.groupby(keys)[["verdicts", "missed_above", "missed_below"]].sum().reset_index()
+    missed = sums[["missed_above", "missed_below"]].max(axis=1)
+    sums["over promised"] = missed / sums["verdicts"] / (sums["alpha"] / 2)
+    return sums
+
+
+def upper(count: int, of: int) -> float:
+    """Upper confidence bound on a rate (Clopper and Pearson, Biometrika 26, 1934)."""
+    test = scipy.stats.binomtest(count, of, alternative="less")
+    return float(test.proportion_ci(CONFIDENCE, method="exact").high)
+
+
+def lower(count: int, of: int) -> float:
+    """Lower confidence bound on a rate."""
+    test = scipy.stats.binomtest(count, of, alternative="greater")
+    return float(test.proportion_ci(CONFIDENCE, method="exact").low)

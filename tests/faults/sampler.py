@@ -1,0 +1,288 @@
+"""Our own HMC with a part of the sampler replaced, or under another schedule."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import cache
+from typing import Any, ClassVar
+from unittest.mock import patch
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from faults.wrapped import SMALL, Wrapped, at_strengths
+from invmass.backends import hmc_static
+from invmass.backends.backend import Draws, Tuned
+from invmass.backends.hmc import leapfrog, metric, sampler
+from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
+from invmass.geometry.families import Positive
+from invmass.geometry.posterior import Posterior
+from invmass.geometry.transforms import Exp, LibraryTransform
+
+sampler_metropolis = sampler.metropolis  # as it is, before it is replaced
+
+
+class Replaced(Wrapped):
+    """Traced with `parts` in place of what `backends/hmc/sampler.py` has under these names."""
+
+    parts: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = ("_warm_up_program", "_sample_program")
+        # programs of its own, for those of the right sampler are traced once and kept
+        self.programs = {name: cache(getattr(hmc_static, name).__wrapped__) for name in names}
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for name, part in self.parts.items():
+                stack.enter_context(patch.object(sampler, name, part))
+            for name, program in self.programs.items():
+                stack.enter_context(patch.object(hmc_static, name, program))
+            yield
+
+    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
+        with self.in_place():
+            return super().warm_up(case, metric, keys, starts, num_warmup, supplied)
+
+    def sample(self, case, tuned, keys, num_samples) -> Draws:
+        with self.in_place():
+            return super().sample(case, tuned, keys, num_samples)
+
+
+class KineticEnergyWithoutHalf(Replaced):
+    """The kinetic energy lacks its ½."""
+
+    name = "kinetic-energy-without-half"
+    parts: ClassVar = {"kinetic_energy": lambda m, p: 2 * metric.kinetic_energy(m, p)}
+
+
+class MomentaOfTheInverse(Replaced):
+    """Momenta are drawn from N(0, M⁻¹)."""
+
+    name = "momenta-of-the-inverse"
+
+    @staticmethod
+    def draw(key, m):
+        inverse = m.inverse_mass_matrix
+        factor = jnp.sqrt(inverse) if inverse.ndim == 1 else jnp.linalg.cholesky(inverse)
+        return metric.draw_momentum(key, m._replace(momentum_factor=factor))
+
+    parts: ClassVar = {"draw_momentum": draw}
+
+
+class OneMomentumForAll(Replaced):
+    """Each trajectory begins with the same momentum: its random key is used again."""
+
+    name = "one-momentum"
+    parts: ClassVar = {"draw_momentum": lambda _, m: metric.draw_momentum(jax.random.key(0), m)}
+
+
+class AlwaysAccepts(Replaced):
+    """Every proposal is accepted."""
+
+    name = "always-accepts"
+
+    @staticmethod
+    def accept(key, state, proposal, error, steps):
+        _, info = sampler_metropolis(key, state, proposal, error, steps)
+        return proposal, info._replace(accepted=jnp.ones((), bool))
+
+    parts: ClassVar = {"metropolis": accept}
+
+
+class AcceptsTheWorse(Replaced):
+    """The sign of the energy error is flipped where it decides."""
+
+    name = "accepts-the-worse"
+
+    @staticmethod
+    def accept(key, state, proposal, error, steps):
+        return sampler_metropolis(key, state, proposal, -error, steps)
+
+    parts: ClassVar = {"metropolis": accept}
+
+
+class HalfStepBackwards(Replaced):
+    """The first half of the momentum's step has the wrong sign."""
+
+    name = "half-step-backwards"
+
+    @staticmethod
+    def integrate(value_and_gradient, m, step_size, phase, steps):
+        def step(_, p):
+            turned = p._replace(momentum=p.momentum - step_size * p.gradient)
+            return leapfrog.leapfrog(value_and_gradient, m, step_size, turned)
+
+        return jax.lax.fori_loop(0, steps, step, phase)
+
+    parts: ClassVar = {"integrate": integrate}
+
+
+class MovesOnAnother(Replaced):
+    """What the sampler takes for log density and gradient is not what it declares."""
+
+    def density(self, found: leapfrog.ValueAndGradient) -> leapfrog.ValueAndGradient:
+        raise NotImplementedError
+
+    @property
+    def parts(self) -> Mapping[str, Any]:
+        return {
+            name: self.on_another(part)
+            for name, part in {"init": sampler.init, "integrate": leapfrog.integrate}.items()
+        }
+
+    def on_another(self, part: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda found, *rest: part(self.density(found), *rest)
+
+
+@at_strengths(*SMALL)
+class Tempered(MovesOnAnother):
+    """The log density is divided, so that variances are larger by the strength."""
+
+    name = "tempered"
+
+    def density(self, found):
+        def tempered(z):
+            return jax.tree.map(lambda value: value / (1 + self.strength), found(z))
+
+        return tempered
+
+
+@at_strengths(*SMALL)
+class GradientTooLong(MovesOnAnother):
+    """The gradient is longer by the strength; the log density is right."""
+
+    name = "gradient-too-long"
+
+    def density(self, found):
+        def with_another_gradient(z):
+            value, gradient = found(z)
+            return value, (1 + self.strength) * gradient
+
+        return with_another_gradient
+
+
+class MovesWithoutTheJacobian(MovesOnAnother):
+    """The sampler leaves out log|dx/dz| = z of the first coordinate, x = exp(z)."""
+
+    name = "moves-without-jacobian"
+
+    def density(self, found):
+        def without(z):
+            value, gradient = found(z)
+            return value - z[0], gradient.at[0].add(-1.0)
+
+        return without
+
+
+class ForgetsTheLogDeterminant(MovesOnAnother):
+    """A metric that depends on the position, and an energy without ½ log det of it."""
+
+    name = "no-log-determinant"
+
+    def density(self, found):
+        def log_determinant(z):
+            return 0.5 * jnp.sum(jnp.log1p(z**2))  # of M(z) = 1 + z²
+
+        def without(z):
+            added = jax.value_and_grad(log_determinant)(z)
+            return jax.tree.map(jnp.add, found(z), added)
+
+        return without
+
+
+class AnotherBijector(Replaced):
+    """Softplus, where exp is declared for what is positive."""
+
+    name = "another-bijector"
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        right = Posterior.default_transforms.func
+
+        def with_softplus(posterior):
+            return {
+                name: SOFTPLUS if isinstance(transform, Exp) else transform
+                for name, transform in right(posterior).items()
+            }
+
+        with (
+            super().in_place(),
+            patch.object(Posterior, "default_transforms", property(with_softplus)),
+        ):
+            yield
+
+    def log_density(self, case):
+        def log_density(z):
+            with self.in_place():
+                return case.posterior.log_density(z)
+
+        return log_density
+
+
+SOFTPLUS = LibraryTransform(jax.nn.softplus, lambda x: jnp.log(jnp.expm1(x)), Positive())
+
+
+class Rescheduled(Wrapped):
+    """Under another schedule than that which is declared."""
+
+    def schedule(self, num_warmup: int) -> Schedule:
+        raise NotImplementedError
+
+    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
+        declared = last_window(stan_schedule(num_warmup))
+        with (
+            patch.object(hmc_static, "dense_schedule", lambda count, _: self.schedule(count)),
+            patch.object(hmc_static, "stan_schedule", self.schedule),
+        ):
+            tuned = super().warm_up(case, metric, keys, starts, num_warmup, supplied)
+        return replace(tuned, window=declared if supplied is None else 0)
+
+
+class SkipsTheLastWindow(Rescheduled):
+    """The metric of the last window is never taken over."""
+
+    name = "skips-the-last-window"
+
+    def schedule(self, num_warmup: int) -> Schedule:
+        right = stan_schedule(num_warmup)
+        ends = right.ends_window.copy()
+        ends[np.flatnonzero(ends)[-1]] = False
+        return Schedule(right.collects, ends)
+
+
+class HalvesTheLastWindow(Rescheduled):
+    """The last window is cut in two."""
+
+    name = "halves-the-last-window"
+
+    def schedule(self, num_warmup: int) -> Schedule:
+        right = stan_schedule(num_warmup)
+        ends = right.ends_window.copy()
+        begin, end = np.flatnonzero(ends)[-2:]
+        ends[(begin + end) // 2] = True
+        return Schedule(right.collects, ends)
+
+
+class NeverResets(Rescheduled):
+    """One window from the first step to the last; the metric is that of all draws."""
+
+    name = "never-resets"
+
+    def schedule(self, num_warmup: int) -> Schedule:
+        ends = np.zeros(num_warmup, dtype=bool)
+        ends[-1] = True
+        return Schedule(np.ones(num_warmup, dtype=bool), ends)
+
+
+class TransientLeftIn(NeverResets):
+    """The same, from a start 30 standard deviations away."""
+
+    name = "transient-left-in"
+
+    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
+        far = starts + np.float32(30) * np.std(starts, axis=0)
+        return super().warm_up(case, metric, keys, far, num_warmup, supplied)

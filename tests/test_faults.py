@@ -1,0 +1,41 @@
+"""Every planted fault is seen by the claim that is there for it, and the right sampler is not."""
+
+import pytest
+from faults.catalogue import FAULTS, RIGHT, Fault
+
+from invmass.geometry.errors import InvmassError
+from invmass.verdicts.claims import CLAIMS, answers
+from invmass.verdicts.equivalence import Status
+
+SURE = [fault for fault in FAULTS if fault.backend.strength >= 0.1]
+
+
+def available(fault: Fault) -> Fault:
+    if reason := fault.backend().why_unavailable():
+        pytest.skip(reason)
+    return fault
+
+
+@pytest.mark.parametrize("fault", SURE, ids=lambda fault: fault.name)
+def test_fault_is_caught(fault: Fault) -> None:
+    """By a verdict that fails, or because what was tuned breaks the contract."""
+    experiment = available(fault).combination.experiment(seed=0)
+    try:
+        verdict = CLAIMS[fault.claim].judge(experiment)
+    except InvmassError:
+        return
+    assert verdict.status is Status.FAIL, "\n".join(map(str, verdict.intervals))
+
+
+@pytest.mark.parametrize("fault", RIGHT, ids=lambda fault: f"{fault.name}-{fault.case}")
+def test_nothing_is_seen_where_nothing_is_planted(fault: Fault) -> None:
+    for claim, answer in answers(available(fault).combination.experiment(seed=0)):
+        assert getattr(answer, "status", None) is Status.PASS, f"{claim}: {answer}"
+
+
+def test_strengths_are_those_of_the_page() -> None:
+    assert len(FAULTS) >= 30
+    assert len({(fault.name, fault.case) for fault in FAULTS}) == len(FAULTS)
+    for fault in FAULTS:
+        assert fault.backend.__doc__, fault.name
+        assert fault.claim in CLAIMS

@@ -1,0 +1,115 @@
+"""Rows survive what befalls those that write them: each other, a kill, a full disk."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from invmass.reports.cells import finished, load_cells
+from invmass.reports.rows import RowWriter, load_rows
+
+WRITES = """
+import sys
+from pathlib import Path
+from invmass.reports.rows import RowWriter
+writer = RowWriter(Path(sys.argv[1]))
+number = 0
+while number < int(sys.argv[2]):
+    writer.append({"kind": "verdict", "number": number, "filling": "x" * 5000})
+    number += 1
+"""
+FILLS = """
+import resource, sys
+from pathlib import Path
+from invmass.geometry.errors import RowsError
+from invmass.reports.rows import RowWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))  # as a disk that is full there
+writer = RowWriter(Path(sys.argv[1]))
+for number, size in enumerate([5000, 5000, 5000, 100]):
+    try:
+        writer.append({"kind": "verdict", "number": number, "filling": "x" * size})
+    except RowsError as error:
+        print(number, error)
+"""
+
+
+def start(code: str, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_two_runs_at_once_lose_nothing(tmp_path: Path) -> None:
+    writers = [start(WRITES, str(tmp_path), "100") for _ in range(2)]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    rows = load_rows(tmp_path)
+    assert sorted(rows["number"]) == sorted(2 * list(range(100)))
+    assert rows["row_id"].is_unique
+
+
+def test_killed_run_keeps_all_complete_rows(tmp_path: Path) -> None:
+    writer = start(WRITES, str(tmp_path), "1000000")
+    while not (written := list(tmp_path.glob("*.jsonl"))) or written[0].stat().st_size < 100_000:
+        time.sleep(0.05)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait(60)
+    with written[0].open("a") as file:
+        file.write('{"kind": "verdict", "numb')  # as if it had been in the middle of a line
+    with pytest.warns(UserWarning, match=r"1 unreadable line") as caught:
+        rows = load_rows(tmp_path)
+    assert len(caught) == 1
+    assert list(rows["number"]) == list(range(len(rows)))
+    assert len(rows) > 10
+
+
+def test_full_disk_is_an_error_and_spoils_no_row(tmp_path: Path) -> None:
+    told, _ = start(FILLS, str(tmp_path)).communicate(timeout=60)
+    assert told.startswith("2 cannot append to ")
+    assert len(told.splitlines()) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(load_rows(tmp_path)["number"]) == [0, 1, 3]
+
+
+def test_bad_files_are_passed_over_with_one_warning(tmp_path: Path) -> None:
+    writer = RowWriter(tmp_path)
+    writer.append({"kind": "verdict", "number": 1}, {"kind": "verdict", "number": 2})
+    writer.close()
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "noise.jsonl").write_bytes(os.urandom(1000) + b"\n")
+    (tmp_path / "other.jsonl").write_text("[1, 2]\n{}\n")
+    with pytest.warns(UserWarning, match="passed over") as caught:
+        rows = load_rows(tmp_path)
+    assert len(caught) == 1
+    assert list(rows["number"]) == [1, 2]
+
+
+def rows_of(cell: str, of: int, run: str, status: str = "pass") -> dict[str, object]:
+    return {
+        "kind": "verdict", "cell": cell, "cell_rows": of, "run_id": run, "status": status,
+        "backend": "hmc", "alpha": 1e-6, "time": run,
+    }  # fmt: skip
+
+
+def test_cell_is_finished_when_its_newest_rows_are_all_there_and_no_error(tmp_path: Path) -> None:
+    rows = [
+        *2 * [rows_of("whole", 2, "1")],
+        rows_of("half", 2, "1"),
+        rows_of("wrong", 1, "1", "error"),
+        rows_of("mended", 1, "1", "error"),
+        rows_of("mended", 1, "2"),
+        rows_of("broke", 1, "1"),
+        rows_of("broke", 1, "2", "error"),
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = load_cells(tmp_path)
+    assert finished(found) == {"whole", "mended"}
+    assert isinstance(found, pd.DataFrame)
+    assert len(found) == 6
+    assert finished(load_cells(tmp_path / "nowhere")) == set()
