@@ -5,6 +5,7 @@ in the results folder is not run again.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -33,6 +34,8 @@ what was tuned breaks the contract; an empty cell is not judged on that case. In
 the fault was planted for. All at α = 1e-6 with the tolerance of the quick tier, 10%; at strengths
 of 10% and 5% with a tolerance of 5%.
 
+{outcome}
+
 """
 
 
@@ -53,8 +56,40 @@ def main(seeds: str, jobs: int | None, results: Path) -> None:
     with grid.place(jobs, None, 1200.0) as place:
         grid.collect(stretches, judge_stretch, lost_rows, place, writer)
     writer.close()
-    page = INTRODUCTION.format(seeds=seeds) + table(planted, load_cells(results), numbers(seeds))
+    rows = load_cells(results)
+    missed = [what for fault in planted for what in missed_by(fault, rows, numbers(seeds))]
+    page = INTRODUCTION.format(seeds=seeds, outcome=outcome(missed, numbers(seeds)))
+    page += table(planted, rows, numbers(seeds))
     (HERE / "faults.md").write_text(page, encoding="utf-8")
+    for what in missed:
+        click.echo(what)
+    sys.exit(1 if missed else 0)
+
+
+def missed_by(fault: Fault, rows: pd.DataFrame, seeds: list[int]) -> Iterator[str]:
+    """What should not be: a fault of 10% or more unseen, or a right sampler that is not green."""
+    for seed in seeds:
+        judged = rows[rows["cell"] == fault.combination.cell(seed)]
+        said = dict(zip(judged["claim"], judged["status"], strict=True))
+        what = f"{fault.name} on {fault.case}, seed {seed}"
+        if not fault.claim:
+            yield from (f"{what}: {c} is {s}" for c, s in said.items() if s != "pass")
+        elif fault.backend.strength >= 0.1:
+            caught = "error" if fault.breaks else "fail"
+            if said.get(fault.claim) != caught:
+                yield f"{what}: {fault.claim} is {said.get(fault.claim)}"
+        if not said:
+            yield f"{what}: not judged"
+
+
+def outcome(missed: list[str], seeds: list[int]) -> str:
+    """The sentence that says whether all is as it should be."""
+    if missed:
+        return f"**Not as it should be: {'; '.join(missed)}.**"
+    return (
+        f"At each of {len(seeds)} seeds every fault of full strength, of 20% and of 10% is seen by "
+        "that claim, and on the right samplers, which come first, all claims are green."
+    )
 
 
 def table(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> str:
@@ -67,7 +102,7 @@ def table(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> str:
     for fault in planted:
         wanted = [fault.combination.cell(seed) for seed in seeds]
         chosen = rows[rows["cell"].isin(wanted)]
-        told = [cell(chosen, claim, claim == fault.claim) for claim in claims]
+        told = [cell(chosen, claim, claim == fault.claim, len(seeds)) for claim in claims]
         what = (fault.backend.__doc__ or "").strip().splitlines()[0]
         strength = f"{fault.backend.strength:.0%}" if fault.backend.strength < 1 else ""
         lines.append(f"| {what} | {strength} | {fault.case} | " + " | ".join(told) + " |")
@@ -75,18 +110,20 @@ def table(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> str:
     return "\n".join([*lines, "", "What no claim can see:", "", *hidden, ""])
 
 
-def cell(rows: pd.DataFrame, claim: str, planted_for: bool) -> str:
+def cell(rows: pd.DataFrame, claim: str, planted_for: bool, seeds: int) -> str:
     """What one claim said of one fault, over the seeds."""
-    judged = rows[rows["claim"] == claim]
-    statuses = judged["status"]
-    if judged.empty:
-        return ""
-    red = judged[statuses == "fail"]
-    if red.empty:
-        return "*!*" if (statuses == "error").any() else "✓" if set(statuses) == {"pass"} else "?"
-    share = "" if len(red) == len(judged) else f"{len(red)}/{len(judged)}, "
-    text = f"✗ {share}{red['replicates'].median():.0f}"
-    return f"**{text}**" if planted_for else text
+    counts = rows["status"][rows["claim"] == claim].value_counts()
+    signs = {"fail": "✗", "pass": "✓", "inconclusive": "?", "error": "*!*"}
+    said = [
+        sign if n == seeds else f"{sign} {n}/{seeds}"
+        for s, sign in signs.items()
+        if (n := counts.get(s))
+    ]
+    text = ", ".join(said)
+    if "fail" in counts:
+        red = rows[(rows["claim"] == claim) & (rows["status"] == "fail")]
+        text += f", {red['replicates'].median():.0f}"
+    return f"**{text}**" if planted_for and text else text
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 
 from invmass.verdicts.equivalence import Statistic, Status, exact, interval, look, sequential
@@ -17,7 +18,8 @@ def statistic(values: np.ndarray, expected: float = 1.0) -> Statistic:
 
 
 def test_linear_interval_is_the_student_t_interval() -> None:
-    values = np.random.default_rng(0).normal(3.0, 2.0, 40)
+    noise = np.random.default_rng(0).normal(0.0, 2.0, 20)
+    values = 3.0 + np.concatenate([noise, -noise])  # no skewness
     found = interval(Statistic("entry", values, 3.0, "linear"), 0.1, 0.01)
     expected = scipy.stats.t.interval(0.99, 39, loc=values.mean(), scale=scipy.stats.sem(values))
     np.testing.assert_allclose([found.low, found.high], expected, rtol=1e-12)
@@ -39,6 +41,51 @@ def test_interval_covers_as_often_as_it_promises(scale: str) -> None:
     )
     # six standard deviations of a binomial on either side
     assert abs(missed - level * rounds) < 6 * np.sqrt(rounds * level * (1 - level))
+
+
+@pytest.mark.parametrize("sd", [0.09, 0.22])
+@pytest.mark.parametrize("tail", [0.01, 0.002])
+def test_either_end_of_the_log_interval_misses_as_often_as_it_promises(
+    sd: float, tail: float
+) -> None:
+    """Cox's interval misses 1.2 to 1.5 times as often at its upper end, where sd is 0.22."""
+    rounds = 20_000
+    draws = log_normal(1.0, sd, 64 * rounds, 7).reshape(rounds, 64)
+    found = [interval(statistic(d), 0.1, 2 * tail) for d in draws]
+    allowed = tail * rounds + 4 * np.sqrt(tail * rounds)
+    assert sum(i.low > 1.0 for i in found) < allowed
+    assert sum(i.high < 1.0 for i in found) < allowed
+    assert sum(not i.low < 1.0 < i.high for i in found) > tail * rounds
+
+
+def test_log_interval_is_the_likelihood_ratio_interval_of_a_log_normal_mean() -> None:
+    """The likelihood of the log mean, maximised over the variance by a routine of SciPy's."""
+    logs = np.random.default_rng(8).normal(0.3, 0.5, 40)
+    logs -= logs.mean()
+    logs = np.concatenate([logs, -logs])  # no skewness
+    found = interval(statistic(np.exp(logs)), 0.1, 0.01)
+
+    def deviance(theta: float) -> float:
+        def negative(log_sd: float) -> float:
+            sd = np.exp(log_sd)
+            return -scipy.stats.norm.logpdf(logs, theta - sd**2 / 2, sd).sum()
+
+        return 2 * scipy.optimize.minimize_scalar(negative, bounds=(-3, 2), method="bounded").fun
+
+    best = deviance(np.log(found.found))
+    quantile = scipy.stats.t.isf(0.005, len(logs) - 1)
+    expected = len(logs) * np.log1p(quantile**2 / (len(logs) - 1))
+    for end in (found.low, found.high):
+        assert deviance(np.log(end)) - best == pytest.approx(expected, rel=1e-3)
+
+
+def test_skewed_values_widen_the_interval_on_the_side_of_their_tail() -> None:
+    noise = np.random.default_rng(9).gamma(1.0, 0.1, 64)
+    values = 2.0 + noise - noise.mean()
+    found = interval(Statistic("entry", values, 2.0, "linear"), 0.1, 1e-4)
+    low, high = scipy.stats.t.interval(1 - 1e-4, 63, loc=2.0, scale=scipy.stats.sem(values))
+    assert found.low == pytest.approx(low)
+    assert found.high > high + 0.1 * (high - 2.0)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
+import scipy.optimize
 import scipy.stats
 
 
@@ -126,29 +127,23 @@ class Verdict:
 
 
 def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
-    """Two-sided interval of level 1 - α for the expectation of a statistic: Student's t.
+    """Two-sided interval of level 1 - α for the expectation of a statistic.
 
-    On the log scale it is Cox's interval for a log-normal mean, `ȳ + s²/2 ± t·sqrt(s²/R +
-    s⁴/(2(R-1)))` with y = log value: the mean of the logarithms alone would sit ½ Var too low.
-    Source: Zhou & Gao, Statistics in Medicine 16 (1997).
+    On the linear scale Student's t, on the log scale that of the likelihood ratio for the mean of
+    a log-normal distribution; both widened where the values are skewed (`_quantiles`).
     """
     count = len(statistic.values)
     values = np.asarray(statistic.values, dtype=np.float64)
-    quantile = _student(alpha / 2, count - 1)
     scale = statistic.scale
     if scale == "precision":
         scale = "log"
         found, low, high = _precision(values.reshape(count, -1), alpha)
     elif scale == "log":
-        logs = np.log(values)
-        variance = np.var(logs, ddof=1)
-        centre = np.mean(logs) + variance / 2
-        half = quantile * np.sqrt(variance / count + variance**2 / (2 * (count - 1)))
-        found, low, high = np.exp([centre, centre - half, centre + half])
+        found, low, high = _log_normal_mean(np.log(values), alpha)
     else:
-        found = float(np.mean(values))
-        half = quantile * np.std(values, ddof=1) / np.sqrt(count)
-        low, high = found - half, found + half
+        found, error = float(np.mean(values)), np.std(values, ddof=1) / math.sqrt(count)
+        above, below = _quantiles(values, alpha)
+        low, high = found - above * error, found + below * error
     return Interval(
         statistic.entry,
         float(found),
@@ -158,6 +153,56 @@ def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
         margin,
         scale,
     )
+
+
+def _quantiles(values: np.ndarray, alpha: float) -> tuple[float, float]:
+    """How many standard errors the mean of R values may be above its expectation, and below.
+
+    Student's quantile, or what Hall's transformation makes of it where that is more: a tail in the
+    values shows too seldom below itself, and too often above. Source: Hall, Journal of the Royal
+    Statistical Society B 54 (1992), equation 2.1.
+    """
+    count, spread = len(values), np.std(values)
+    student = _student(alpha / 2, count - 1)
+    skewness = np.mean((values - np.mean(values)) ** 3) / spread**3 if spread else 0.0
+    bend = skewness / (3 * math.sqrt(count))
+    if abs(bend) < 1e-9:
+        return student, student
+    above, below = (
+        side * (np.cbrt(1 + 3 * bend * (side * student - bend / 2)) - 1) / bend for side in (1, -1)
+    )
+    return max(student, above), max(student, below)
+
+
+def _log_normal_mean(logs: np.ndarray, alpha: float) -> tuple[float, float, float]:
+    """The mean of log-normal values, estimated from R logarithms, and an interval for it.
+
+    With b the distance of the mean logarithm from the log mean θ, the likelihood ratio of θ is
+    `R (log(w/v) + w/2 + b)`, v the variance of the logarithms and `w = 2 (√(1 + v + b²) - 1)` what
+    it is most likely to be at that θ; it is zero at `b = -v/2`. An interval from the estimate and
+    its standard error (Cox's) would err too often at its upper end, since the two rise together.
+    """
+    count, centre = len(logs), float(np.mean(logs))
+    # values that are all the same have a variance, too
+    variance = max(float(np.var(logs)), float(np.finfo(np.float64).eps) ** 2)
+
+    def excess(distance: float, quantile: float) -> float:
+        square = variance + distance**2
+        most_likely = 2 * square / (1 + math.sqrt(1 + square))
+        ratio = math.log(most_likely / variance) + most_likely / 2 + distance
+        return ratio - math.log1p(quantile**2 / (count - 1))  # Student's t has this ratio
+
+    def distance(quantile: float, side: int) -> float:
+        step = side * quantile * math.sqrt(variance / count)
+        while excess(-variance / 2 + step, quantile) < 0:
+            step *= 2
+        furthest = -variance / 2 + step
+        return float(scipy.optimize.brentq(excess, -variance / 2, furthest, (quantile,), 1e-14))
+
+    above, below = _quantiles(logs, alpha)
+    ends = centre - distance(above, 1), centre - distance(below, -1)
+    found, low, high = np.exp([centre + variance / 2, *ends])
+    return float(found), float(low), float(high)
 
 
 @cache

@@ -239,13 +239,17 @@ def _pooled(ratios: np.ndarray, name: str) -> list[Statistic]:
 
 
 def _squares_off_the_diagonal(matrices: np.ndarray) -> np.ndarray:
-    """`Σ E[Sᵢⱼ]²` over i ≠ j, shape (R,): each replicate times the mean of the others.
+    """Values whose mean estimates `Σ E[Sᵢⱼ]²` over i ≠ j, shape (R,), and whose scatter its error.
 
-    What is noise in one is not in the others, and adds nothing on average.
+    Each replicate times the mean of the others: what is noise in one is not in the others, and
+    adds nothing on average. As every replicate stands in all the products, their mean scatters
+    twice as far as theirs would tell, and they are spread as much. Source: Hoeffding, Annals of
+    Mathematical Statistics 19 (1948), theorem 7.1, for products of two.
     """
     others = (matrices.sum(axis=0) - matrices) / (len(matrices) - 1)
     products = matrices * others
-    return products.sum(axis=(1, 2)) - np.trace(products, axis1=1, axis2=2)
+    found = products.sum(axis=(1, 2)) - np.trace(products, axis1=1, axis2=2)
+    return 2 * found - found.mean()
 
 
 def _matrix_statistics(matrices: np.ndarray, centre: np.ndarray, name: str) -> list[Statistic]:

@@ -43,14 +43,18 @@ def provenance(backend: Backend) -> dict[str, Any]:
     return {
         "device": _device(),
         "dtype": "float64" if jax.config.jax_enable_x64 else "float32",
-        "versions": versions(backend),
+        **software(backend),
         **_machine(),
     }
 
 
-def versions(backend: Backend) -> dict[str, str]:
-    """Of the suite, JAX, and what the backend needs."""
-    return _versions() | backend.versions()
+def software(backend: Backend) -> dict[str, Any]:
+    """Versions of the suite, of JAX and of what the backend needs; the commit, and Python."""
+    return {
+        "versions": _versions() | backend.versions(),
+        "commit": _commit(),
+        "python": sys.version.split()[0],
+    }
 
 
 def _device() -> str:
@@ -66,10 +70,8 @@ def _versions() -> dict[str, str]:
 @cache
 def _machine() -> dict[str, Any]:
     return {
-        "commit": _commit(),
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
         "cores": os.cpu_count(),
-        "python": sys.version.split()[0],
     }
 
 
@@ -82,6 +84,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or "unknown processor"
 
 
+@cache
 def _commit() -> str | None:
     """Commit of the checkout that the suite runs from, if it runs from one."""
     here = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ from invmass.geometry.errors import InvmassError, UsageError
 from invmass.verdicts.claims import answers
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.record import error_record, verdict_record
-from invmass.verdicts.runtime import configure_jax, versions
+from invmass.verdicts.runtime import configure_jax, software
 
 Row = dict[str, Any]
 
@@ -48,7 +48,7 @@ class Combination(NamedTuple):
         told = self._asdict() | {
             "settings": asdict(replace(self.settings, seed=seed)),
             "case_version": case.version,
-            "versions": versions(backend),
+            "software": software(backend),
         }
         return json.dumps(told, sort_keys=True)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from faults import reported, sampler
-from faults.wrapped import RightNumPyro, RightNumPyro10, Wrapped
+from faults.wrapped import RightNumPyro, RightNumPyro10, Wrapped, Wrapped10
 from invmass.verdicts import conduct, judge
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.sweep import Combination
@@ -20,12 +20,14 @@ class Fault:
         claim: one that it must turn red.
         case: on which.
         metric: of which.
+        breaks: what is said of it where it breaks the contract, so that there is no verdict.
     """
 
     backend: type[Wrapped]
     claim: str
     case: str = conduct.FIT
     metric: str = "dense"
+    breaks: str = ""
 
     @property
     def name(self) -> str:
@@ -69,7 +71,7 @@ FAULTS = [
     Fault(reported.RegularisationDoubled, judge.CONVERGES, FINE),
     Fault(reported.RegularisationTimesDraws, judge.CONVERGES, FINE),
     Fault(reported.NotSymmetric, conduct.CONTRACT),
-    Fault(reported.IndefiniteInSinglePrecision, conduct.CONTRACT),
+    Fault(reported.IndefiniteInSinglePrecision, conduct.CONTRACT, breaks="not positive definite"),
     Fault(reported.OneForAll, conduct.CONTRACT),
     Fault(reported.NaiveVariance, conduct.EQUIVARIANT),
     Fault(reported.WindowNotReset, conduct.SPREAD),
@@ -101,6 +103,8 @@ FAULTS = [
 
 RIGHT = [
     Fault(Wrapped, ""),
+    Fault(Wrapped, "", metric="diagonal"),
+    Fault(Wrapped10, ""),
     Fault(Wrapped, "", FIRST),
     Fault(Wrapped, "", FINE),
     Fault(Wrapped, "", MANY),

@@ -93,6 +93,12 @@ def scaled(matrices: np.ndarray, factors: np.ndarray) -> np.ndarray:
     return matrices * roots[:, :, None] * roots[:, None, :]
 
 
+class Wrapped10(Wrapped):
+    """The same, judged as small faults are."""
+
+    name, strength = "wrapped-10", 0.1
+
+
 class RightNumPyro(Wrapped):
     """NumPyro itself: nothing is planted."""
 
@@ -100,4 +106,6 @@ class RightNumPyro(Wrapped):
 
 
 class RightNumPyro10(RightNumPyro):
+    """The same, judged as small faults are."""
+
     name, strength = "right-numpyro-10", 0.1
