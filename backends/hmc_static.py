@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.metric import make_metric
+from invmass.backends.hmc.metric import make_metric, stan_shrinkage
 from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, draw, warm_up
 from invmass.backends.hmc.schedule import Schedule, dense_schedule, last_window, stan_schedule
 from invmass.cases.case import Case
@@ -73,27 +73,32 @@ class HandRolledHMC(Backend):
         return Tuned(
             inverse_mass_matrix=np.asarray(end.metric.inverse_mass_matrix),
             step_size=np.asarray(end.step_size),
-            position=np.asarray(end.state.position),
-            gradients=np.asarray(end.transitions.gradients.sum(axis=1)),
-            acceptance=np.asarray(end.transitions.acceptance.mean(axis=1)),
-            divergences=np.asarray(end.transitions.divergent.sum(axis=1)),
+            position=np.asarray(end.state.position[:, 0]),
+            gradients=np.asarray(end.transitions.gradients.sum(axis=(1, 2))),
+            acceptance=np.asarray(end.transitions.acceptance.mean(axis=(1, 2))),
+            divergences=np.asarray(end.transitions.divergent.sum(axis=(1, 2))),
             window=last_window(schedule),
         )
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-        positions, info = _sample_program(num_samples)(
-            case.posterior.on_device(),
-            keys,
-            tuned.position,
-            tuned.inverse_mass_matrix,
-            tuned.step_size,
-        )
-        return Draws(
-            position=np.asarray(positions),
-            gradients=np.asarray(info.gradients.sum(axis=1)),
-            acceptance=np.asarray(info.acceptance.mean(axis=1)),
-            divergences=np.asarray(info.divergent.sum(axis=1)),
-        )
+        return sample_by_chain(case, tuned, keys, num_samples)
+
+
+def sample_by_chain(case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
+    """Draws of each replicate from one chain, with its own metric and step size."""
+    positions, info = _sample_program(num_samples)(
+        case.posterior.on_device(),
+        keys,
+        tuned.position,
+        tuned.inverse_mass_matrix,
+        tuned.step_size,
+    )
+    return Draws(
+        position=np.asarray(positions[:, :, 0]),
+        gradients=np.asarray(info.gradients.sum(axis=(1, 2))),
+        acceptance=np.asarray(info.acceptance.mean(axis=(1, 2))),
+        divergences=np.asarray(info.divergent.sum(axis=(1, 2))),
+    )
 
 
 @cache
@@ -102,7 +107,8 @@ def _warm_up_program() -> Any:
         posterior: Posterior, key: Array, start: Array, initial: Array, schedule: Schedule
     ) -> Any:
         value_and_gradient = jax.value_and_grad(posterior.log_density)
-        return warm_up(value_and_gradient, key, start, make_metric(initial), schedule)
+        metric = make_metric(initial)
+        return warm_up(value_and_gradient, key, start[None], metric, schedule, stan_shrinkage)
 
     return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, None, None)))
 
@@ -111,6 +117,7 @@ def _warm_up_program() -> Any:
 def _sample_program(num_samples: int) -> Any:
     def one(posterior: Posterior, key: Array, start: Array, metric: Array, step_size: Array) -> Any:
         value_and_gradient = jax.value_and_grad(posterior.log_density)
-        return draw(value_and_gradient, key, start, make_metric(metric), step_size, num_samples)
+        metric = make_metric(metric)
+        return draw(value_and_gradient, key, start[None], metric, step_size, num_samples)
 
     return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, 0)))

@@ -9,6 +9,7 @@ from invmass.geometry.errors import UsageError
 
 OWN = {
     "hmc": "invmass.backends.hmc_static:HandRolledHMC",
+    "hmc-pooled": "invmass.backends.hmc_pooled:PooledHMC",
     "numpyro": "invmass.backends.numpyro_nuts:NumPyroNUTS",
     "blackjax": "invmass.backends.blackjax_nuts:BlackJAXNUTS",
     "tfp": "invmass.backends.tfp_nuts:TFPNUTS",

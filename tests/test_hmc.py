@@ -13,20 +13,26 @@ from invmass.backends.hmc import step_size as dual_averaging
 from invmass.backends.hmc.leapfrog import Phase, ValueAndGradient, integrate, leapfrog
 from invmass.backends.hmc.metric import (
     Metric,
-    draw_momentum,
+    Welford,
     kinetic_energy,
     make_metric,
+    momentum_from,
+    oracle_shrinkage,
+    stan_shrinkage,
     velocity,
     welford_init,
-    welford_metric,
     welford_update,
 )
 from invmass.backends.hmc.sampler import (
     MAX_STEPS,
     PATH_LENGTH,
     TARGET_ACCEPTANCE,
+    Noise,
     Samples,
+    State,
+    Transition,
     draw,
+    draw_noise,
     energy_error,
     init,
     jittered_steps,
@@ -38,6 +44,7 @@ from invmass.backends.hmc.schedule import (
     Schedule,
     dense_schedule,
     last_window,
+    pooled_schedule,
     stan_schedule,
 )
 from invmass.geometry.families import Array
@@ -198,8 +205,8 @@ def test_energy_error_of_a_lost_trajectory_is_infinite() -> None:
 @EACH_METRIC
 def test_momenta_have_the_mass_matrix_as_covariance(inverse: np.ndarray) -> None:
     count, metric = 100_000, make_metric(inverse)
-    keys = jax.random.split(jax.random.key(0), count)
-    momenta = np.asarray(jax.jit(jax.vmap(lambda key: draw_momentum(key, metric)))(keys))
+    noise = draw_noise(jax.random.key(0), jnp.zeros((count, 2)))
+    momenta = np.asarray(jax.vmap(lambda white: momentum_from(white, metric))(noise.white))
     mass = np.linalg.inv(np.diag(inverse) if inverse.ndim == 1 else inverse)
     spread = np.diag(mass)
     # standard errors of a mean and of a covariance of Gaussian draws, five of each
@@ -211,9 +218,9 @@ def test_momenta_have_the_mass_matrix_as_covariance(inverse: np.ndarray) -> None
 @EACH_METRIC
 def test_mean_kinetic_energy_is_half_the_dimension(inverse: np.ndarray) -> None:
     count, metric = 100_000, make_metric(inverse)
-    keys = jax.random.split(jax.random.key(1), count)
-    energies = jax.jit(jax.vmap(lambda key: kinetic_energy(metric, draw_momentum(key, metric))))(
-        keys
+    noise = draw_noise(jax.random.key(1), jnp.zeros((count, 2)))
+    energies = jax.vmap(lambda white: kinetic_energy(metric, momentum_from(white, metric)))(
+        noise.white
     )
     # half a χ² with two degrees of freedom: mean 1, variance 1
     assert abs(np.mean(energies) - 1.0) < 5 / np.sqrt(count)
@@ -228,24 +235,21 @@ def test_a_diagonal_metric_acts_as_the_dense_one_of_its_diagonal() -> None:
     np.testing.assert_allclose(kinetic_energy(short, momentum), 0.5 * (2.0 + 4.5), rtol=1e-14)
     np.testing.assert_allclose(kinetic_energy(full, momentum), 0.5 * (2.0 + 4.5), rtol=1e-14)
     for metric in (short, full):
-        key = jax.random.key(3)
         np.testing.assert_allclose(
-            draw_momentum(key, metric), draw_momentum(key, short), rtol=1e-14
+            momentum_from(momentum, metric), momentum / np.sqrt(DIAGONAL), rtol=1e-14
         )
 
 
+@pytest.mark.parametrize("chains", [1, 8])
 @pytest.mark.parametrize("dense", [True, False], ids=["dense", "diagonal"])
-def test_welford_with_stans_shrinkage_is_that_of_numpys_covariance(dense: bool) -> None:
+def test_welford_with_stans_shrinkage_is_that_of_numpys_covariance(
+    dense: bool, chains: int
+) -> None:
     """Far from the origin too, where sums of squares would lose nine digits."""
     count = 40
     z = np.random.default_rng(0).normal(size=(count, 3)) @ [[2, 1, 0], [0, 0.1, 3], [0, 0, 1]]
     z = z + np.array([1e4, -1e5, 0.0])
-    like = np.zeros((3, 3) if dense else 3)
-    state, _ = jax.jit(
-        lambda draws: jax.lax.scan(
-            lambda state, row: (welford_update(state, row), None), welford_init(like), draws
-        )
-    )(z)
+    state = accumulated(z.reshape(-1, chains, 3), np.zeros((3, 3) if dense else 3))
     covariance = np.cov(z.T)
     if not dense:
         covariance = np.diag(covariance)
@@ -253,7 +257,43 @@ def test_welford_with_stans_shrinkage_is_that_of_numpys_covariance(dense: bool) 
     expected = count / (count + 5) * covariance + 1e-3 * 5 / (count + 5) * floor
     assert state.count == count
     np.testing.assert_allclose(state.mean, z.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(welford_metric(state), expected, rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(stan_shrinkage(state), expected, rtol=1e-8, atol=1e-9)
+
+
+def accumulated(z: np.ndarray, like: np.ndarray) -> Welford:
+    """What is known of draws of some chains, shape (n, C, d)."""
+
+    def add(state: Welford, row: Array) -> tuple[Welford, None]:
+        return welford_update(state, row), None
+
+    return jax.jit(lambda z: jax.lax.scan(add, welford_init(like), z)[0])(z)
+
+
+@pytest.mark.parametrize(("d", "count"), [(2, 500), (30, 100), (30, 20)])
+def test_oracle_shrinkage_is_that_of_scikit_learn(d: int, count: int) -> None:
+    """There of draws of unit variance, whose mean is known to be zero."""
+    covariance = pytest.importorskip("sklearn.covariance")
+    z = np.random.default_rng(d + count).multivariate_normal(
+        np.zeros(d), autoregressive(d), size=count
+    )
+    z = (z - z.mean(axis=0)) / z.std(axis=0)
+    scale = np.geomspace(0.01, 100.0, d)
+    state = accumulated((z * scale)[:, None], np.zeros((d, d)))
+    found = oracle_shrinkage(state) / np.outer(scale, scale) * (count - 1) / count
+    expected = covariance.OAS(assume_centered=True).fit(z).covariance_
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+    assert np.linalg.eigvalsh(found)[0] > 0
+
+
+def autoregressive(d: int) -> np.ndarray:
+    return 0.5 ** np.abs(np.subtract.outer(np.arange(d), np.arange(d)))
+
+
+def test_oracle_shrinkage_leaves_a_diagonal_metric_and_a_single_coordinate() -> None:
+    z = np.random.default_rng(0).normal(3.0, 2.0, size=(50, 1, 1))
+    for like in (np.zeros(1), np.zeros((1, 1))):
+        found = oracle_shrinkage(accumulated(z, like))
+        np.testing.assert_allclose(np.ravel(found), np.var(z, ddof=1), rtol=1e-12)
 
 
 # -- exactness
@@ -267,23 +307,25 @@ def run_chains(
     inverse: np.ndarray,
     step_size: float,
     steps: int,
-    transitions: int = 5,
+    count: int = 5,
 ) -> tuple[np.ndarray, float]:
     """Positions of many chains after some transitions, and their mean acceptance."""
     value_and_gradient, metric = jax.value_and_grad(log_density), make_metric(inverse)
 
-    def one(key: Array, start: Array) -> tuple[Array, Array]:
-        def step(state, key):  # type: ignore[no-untyped-def]
-            state, info = transition(value_and_gradient, key, state, metric, step_size, steps)
-            return state, info.acceptance
+    def step(states, key):  # type: ignore[no-untyped-def]
+        def one(noise: Noise, state: State) -> tuple[State, Transition]:
+            return transition(value_and_gradient, noise, state, metric, step_size, steps)
 
-        keys = jax.random.split(key, transitions)
-        state, acceptance = jax.lax.scan(step, init(value_and_gradient, start), keys)
-        return state.position, jnp.mean(acceptance)
+        states, info = jax.vmap(one)(draw_noise(key, states.position), states)
+        return states, info.acceptance
 
-    keys = jax.random.split(jax.random.key(4), len(starts))
-    positions, acceptance = jax.jit(jax.vmap(one))(keys, jnp.asarray(starts))
-    return np.asarray(positions), float(np.mean(acceptance))
+    @jax.jit
+    def run(starts: Array) -> tuple[State, Array]:
+        begin = jax.vmap(lambda z: init(value_and_gradient, z))(starts)
+        return jax.lax.scan(step, begin, jax.random.split(jax.random.key(4), count))
+
+    states, acceptance = run(jnp.asarray(starts))
+    return np.asarray(states.position), float(np.mean(acceptance))
 
 
 @pytest.mark.parametrize(
@@ -317,7 +359,8 @@ def test_the_same_chains_without_rejection_would_not_be() -> None:
 
     def one(key: Array, start: Array) -> Array:
         def step(position, key):  # type: ignore[no-untyped-def]
-            begin = Phase(position, draw_momentum(key, metric), *value_and_gradient(position))
+            momentum = momentum_from(draw_noise(key, position).white, metric)
+            begin = Phase(position, momentum, *value_and_gradient(position))
             return integrate(value_and_gradient, metric, 0.8, begin, 3).position, None
 
         return jax.lax.scan(step, start, jax.random.split(key, 5))[0]
@@ -351,13 +394,16 @@ def test_draws_along_jittered_paths_leave_the_gaussian_as_it_is() -> None:
     value_and_gradient = jax.value_and_grad(lecture_gaussian)
     metric = make_metric(LECTURE_COVARIANCE)
 
-    def one(key: Array, start: Array) -> Array:
-        return draw(value_and_gradient, key, start, metric, jnp.asarray(1.2), 2)[0]
+    @jax.jit
+    def run(key: Array, starts: Array) -> tuple[Array, Transition]:
+        return draw(value_and_gradient, key, starts, metric, jnp.asarray(1.2), 4)
 
-    keys = jax.random.split(jax.random.key(5), CHAINS)
-    positions = np.asarray(jax.jit(jax.vmap(one))(keys, jnp.asarray(starts)))
-    assert positions.shape == (CHAINS, 2, 2)
-    assert worst_z_score(positions[:, -1]) < 5
+    positions, info = run(jax.random.key(5), jnp.asarray(starts))
+    assert positions.shape == (4, CHAINS, 2)
+    assert worst_z_score(np.asarray(positions[-1])) < 5
+    lengths = np.asarray(info.gradients)
+    assert np.all(lengths == lengths[:, :1])  # none waits for another
+    assert len(np.unique(lengths)) > 1
 
 
 def test_path_lengths_are_jittered_by_half_around_a_quarter_period() -> None:
@@ -424,6 +470,19 @@ def test_the_first_window_of_a_dense_metric_has_draws_enough(dimension: int, fir
     assert schedule.collects.sum() == stan_schedule(1000).collects.sum()
 
 
+@pytest.mark.parametrize("num_warmup", [20, 100, 250, 1000])
+def test_windows_of_pooled_chains_begin_short_and_double(num_warmup: int) -> None:
+    schedule = pooled_schedule(num_warmup)
+    first = np.argmax(schedule.collects)
+    lengths = np.diff([first, *(np.flatnonzero(schedule.ends_window) + 1)])
+    assert first == num_warmup // 10
+    assert lengths[0] == num_warmup // 20
+    np.testing.assert_array_equal(lengths[1:-1], 2 * lengths[:-2])
+    assert lengths[-1] >= 2 * lengths[-2]
+    assert last_window(schedule) == lengths[-1] > num_warmup / 3
+    assert not schedule.collects[-(num_warmup // 10) :].any()
+
+
 @pytest.mark.parametrize(("num_warmup", "draws"), [(150, 25), (1000, 500), (2000, 1100)])
 def test_the_last_window_has_stans_length(num_warmup: int, draws: int) -> None:
     assert last_window(stan_schedule(num_warmup)) == draws
@@ -468,11 +527,12 @@ def test_warm_up_drives_acceptance_to_its_target_and_keeps_a_metric_that_is_not_
     value_and_gradient, metric = jax.value_and_grad(lecture_gaussian), make_metric(DENSE)
 
     def one(key: Array, start: Array):  # type: ignore[no-untyped-def]
-        return warm_up(value_and_gradient, key, start, metric, Schedule(never, never))
+        schedule = Schedule(never, never)
+        return warm_up(value_and_gradient, key, start[None], metric, schedule, stan_shrinkage)
 
     keys = jax.random.split(jax.random.key(7), 64)
     end = jax.jit(jax.vmap(one))(keys, jnp.asarray(starts))
-    late = np.asarray(end.transitions.acceptance[:, 200:]).mean(axis=1)
+    late = np.asarray(end.transitions.acceptance[:, 200:, 0]).mean(axis=1)
     # dual averaging holds the sum of errors: what is left after n steps is of order 1/n
     error = late.std() / np.sqrt(len(late))
     assert abs(late.mean() - TARGET_ACCEPTANCE) < 0.01 + 5 * error

@@ -42,7 +42,19 @@ def integrate(
     phase: Phase,
     steps: Array | int,
 ) -> Phase:
-    """`steps` leapfrog steps; the number may be traced."""
-    return jax.lax.fori_loop(
-        0, steps, lambda _, p: leapfrog(value_and_gradient, metric, step_size, p), phase
-    )
+    """`steps` leapfrog steps, one at least; the number may be traced.
+
+    The half steps of the momentum that meet are taken as one, and the log density is evaluated at
+    the end alone: nothing along the way needs it.
+    """
+
+    def full_step(_: int, point: tuple[Array, Array]) -> tuple[Array, Array]:
+        position, momentum = point
+        position = position + step_size * velocity(metric, momentum)
+        return position, momentum + step_size * value_and_gradient(position)[1]
+
+    momentum = phase.momentum + 0.5 * step_size * phase.gradient
+    position, momentum = jax.lax.fori_loop(1, steps, full_step, (phase.position, momentum))
+    position = position + step_size * velocity(metric, momentum)
+    log_density, gradient = value_and_gradient(position)
+    return Phase(position, momentum + 0.5 * step_size * gradient, log_density, gradient)

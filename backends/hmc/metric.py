@@ -5,7 +5,6 @@ A one-dimensional M⁻¹ is diagonal, a two-dimensional one dense.
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
@@ -28,10 +27,9 @@ def make_metric(inverse_mass_matrix: Array) -> Metric:
     return Metric(inverse_mass_matrix, solve_triangular(lower, identity, lower=True).T)
 
 
-def draw_momentum(key: Array, metric: Metric) -> Array:
-    """A momentum from N(0, M), shape (d,)."""
+def momentum_from(noise: Array, metric: Metric) -> Array:
+    """White noise, shape (d,), as a momentum from N(0, M)."""
     factor = metric.momentum_factor
-    noise = jax.random.normal(key, factor.shape[:1], factor.dtype)
     return factor * noise if factor.ndim == 1 else factor @ noise
 
 
@@ -60,19 +58,42 @@ def welford_init(like: Array) -> Welford:
 
 
 def welford_update(state: Welford, z: Array) -> Welford:
-    """Add a draw, shape (d,). Source: Welford, Technometrics 4 (1962)."""
-    count = state.count + 1.0
+    """Add the draws of all chains, shape (C, d).
+
+    Source: Welford, Technometrics 4 (1962), for one draw; for C of them `before.T @ after` is the
+    sum of the same products, but for the spread of the old mean about the new, which it holds too.
+    """
+    count = state.count + len(z)
     before = z - state.mean
-    mean = state.mean + before / count
+    mean = state.mean + jnp.sum(before, axis=0) / count
     after = z - mean
-    product = before * after if state.deviations.ndim == 1 else jnp.outer(after, before)
-    return Welford(count, mean, state.deviations + product)
+    diagonal = state.deviations.ndim == 1
+    added = jnp.sum(before * after, axis=0) if diagonal else after.T @ before
+    return Welford(count, mean, state.deviations + added)
 
 
-def welford_metric(state: Welford) -> Array:
+def stan_shrinkage(state: Welford) -> Array:
     """Sample covariance with Stan's shrinkage: `n/(n+5) C + 1e-3 · 5/(n+5) I`."""
     covariance = state.deviations / (state.count - 1.0)
     floor = jnp.ones if covariance.ndim == 1 else jnp.eye
     shrinkage = 5.0 / (state.count + 5.0)
     identity = floor(len(state.mean), dtype=covariance.dtype)
     return (1.0 - shrinkage) * covariance + 1e-3 * shrinkage * identity
+
+
+def oracle_shrinkage(state: Welford) -> Array:
+    """Sample covariance with its correlations shrunk, so that few draws give a metric.
+
+    Variances stay, and correlations R become `(1 - ρ) R`, ρ that of the oracle approximating
+    shrinkage estimator: `((1 - 2/d) tr R² + d²) / ((n + 1 - 2/d) (tr R² - d))`, at most 1. Source:
+    Chen, Wiesel, Eldar & Hero, IEEE Transactions on Signal Processing 58 (2010), equation 23.
+    """
+    covariance = state.deviations / (state.count - 1.0)
+    if covariance.ndim == 1:
+        return covariance
+    d = len(covariance)
+    scale = jnp.sqrt(jnp.diagonal(covariance))
+    squares = jnp.sum((covariance / jnp.outer(scale, scale)) ** 2)
+    shrinkage = ((1 - 2 / d) * squares + d**2) / ((state.count + 1 - 2 / d) * (squares - d))
+    shrunk = (1.0 - jnp.clip(shrinkage, 0.0, 1.0)) * covariance
+    return jnp.where(jnp.eye(d, dtype=bool), covariance, 0.5 * (shrunk + shrunk.T))

@@ -1,9 +1,12 @@
-"""Hamiltonian Monte Carlo: one transition, a plain sampler, and warm-up by Stan's windows.
+"""Hamiltonian Monte Carlo: one transition, a plain sampler, and warm-up in windows.
 
-Pure functions of one chain; `jax.vmap` makes a batch of them.
+A transition is a pure function of one chain. Draws and warm-up are those of C chains that share
+metric, step size and the lengths of their paths: one chain by itself, or many that are tuned
+together. So one random key serves them all, and none waits for another with a longer path.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,11 +16,11 @@ from invmass.backends.hmc import step_size as dual_averaging
 from invmass.backends.hmc.leapfrog import Phase, ValueAndGradient, integrate, leapfrog
 from invmass.backends.hmc.metric import (
     Metric,
-    draw_momentum,
+    Welford,
     kinetic_energy,
     make_metric,
+    momentum_from,
     welford_init,
-    welford_metric,
     welford_update,
 )
 from invmass.backends.hmc.schedule import Schedule
@@ -47,6 +50,22 @@ class Transition(NamedTuple):
     gradients: Array
 
 
+class Noise(NamedTuple):
+    """The random numbers of one transition."""
+
+    white: Array  # (d,): standard normal, of which the momentum is made
+    uniform: Array  # scalar: decides between proposal and state
+
+
+def draw_noise(key: Array, like: Array) -> Noise:
+    """Noise for positions of shape (d,), or (C, d) for C chains."""
+    white_key, uniform_key = jax.random.split(key)
+    return Noise(
+        jax.random.normal(white_key, like.shape, like.dtype),
+        jax.random.uniform(uniform_key, like.shape[:-1], like.dtype),
+    )
+
+
 def init(value_and_gradient: ValueAndGradient, position: Array) -> State:
     """The state at a position, shape (d,)."""
     return State(position, *value_and_gradient(position))
@@ -54,19 +73,35 @@ def init(value_and_gradient: ValueAndGradient, position: Array) -> State:
 
 def transition(
     value_and_gradient: ValueAndGradient,
-    key: Array,
+    noise: Noise,
     state: State,
     metric: Metric,
     step_size: Array,
     steps: Array | int,
 ) -> tuple[State, Transition]:
-    """Draw a momentum, follow the trajectory, accept or stay (Metropolis)."""
-    momentum_key, accept_key = jax.random.split(key)
-    momentum = draw_momentum(momentum_key, metric)
+    """Give the chain a momentum, follow the trajectory, accept or stay (Metropolis)."""
+    momentum = momentum_from(noise.white, metric)
     start = Phase(state.position, momentum, state.log_density, state.gradient)
     end = integrate(value_and_gradient, metric, step_size, start, steps)
     proposal = State(end.position, end.log_density, end.gradient)
-    return metropolis(accept_key, state, proposal, energy_error(metric, start, end), steps)
+    return metropolis(noise.uniform, state, proposal, energy_error(metric, start, end), steps)
+
+
+def transitions(
+    value_and_gradient: ValueAndGradient,
+    key: Array,
+    states: State,
+    metric: Metric,
+    step_size: Array,
+) -> tuple[State, Transition]:
+    """One transition of each of C chains, along paths of the same, random length."""
+    steps_key, noise_key = jax.random.split(key)
+    steps = jittered_steps(steps_key, step_size)
+
+    def one(noise: Noise, state: State) -> tuple[State, Transition]:
+        return transition(value_and_gradient, noise, state, metric, step_size, steps)
+
+    return jax.vmap(one)(draw_noise(noise_key, states.position), states)
 
 
 def energy_error(metric: Metric, start: Phase, end: Phase) -> Array:
@@ -81,11 +116,11 @@ def energy_error(metric: Metric, start: Phase, end: Phase) -> Array:
 
 
 def metropolis(
-    key: Array, state: State, proposal: State, error: Array, steps: Array | int
+    uniform: Array, state: State, proposal: State, error: Array, steps: Array | int
 ) -> tuple[State, Transition]:
     """Accept the proposal with probability `min(1, exp(-error))`."""
     acceptance = jnp.exp(-jnp.maximum(error, 0.0))
-    accepted = jax.random.uniform(key, dtype=acceptance.dtype) < acceptance
+    accepted = uniform < acceptance
     chosen = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposal, state)
     return chosen, Transition(acceptance, accepted, error > DIVERGENCE, jnp.asarray(steps))
 
@@ -100,37 +135,48 @@ def jittered_steps(key: Array, step_size: Array) -> Array:
 class WarmedUp(NamedTuple):
     """The end of warm-up."""
 
-    state: State
+    state: State  # each field with a leading axis of C chains
     metric: Metric
     step_size: Array
-    transitions: Transition  # each field of shape (num_warmup,)
+    transitions: Transition  # each field of shape (num_warmup, C)
 
 
 def warm_up(
     value_and_gradient: ValueAndGradient,
     key: Array,
-    position: Array,
+    positions: Array,
     metric: Metric,
     schedule: Schedule,
+    estimate: Callable[[Welford], Array],
 ) -> WarmedUp:
-    """Tune the step size always, and the metric at the end of each window of the schedule."""
+    """Tune the step size always, and the metric at the end of each window of the schedule.
+
+    All chains are tuned together; no draw is kept, but for its share in the estimate.
+
+    Args:
+        value_and_gradient: of the log density, at a position of shape (d,).
+        key: JAX random key.
+        positions: where the chains start, shape (C, d).
+        metric: the first.
+        schedule: what is tuned when.
+        estimate: makes M⁻¹ of the draws of a window.
+    """
 
     def step(carry, inputs):  # type: ignore[no-untyped-def]
-        state, metric, averaging, welford = carry
+        states, metric, averaging, welford = carry
         key, collects, ends_window = inputs
-        steps_key, transition_key = jax.random.split(key)
         step_size = jnp.exp(averaging.log_step_size)
-        steps = jittered_steps(steps_key, step_size)
-        state, info = transition(
-            value_and_gradient, transition_key, state, metric, step_size, steps
+        states, info = transitions(value_and_gradient, key, states, metric, step_size)
+        averaging = dual_averaging.update(
+            averaging, jnp.mean(info.acceptance), TARGET_ACCEPTANCE, len(positions)
         )
-        averaging = dual_averaging.update(averaging, info.acceptance, TARGET_ACCEPTANCE)
-        added = welford_update(welford, state.position)
-        welford = jax.tree.map(lambda new, old: jnp.where(collects, new, old), added, welford)
+        welford = jax.lax.cond(
+            collects, welford_update, lambda welford, _: welford, welford, states.position
+        )
 
         def renew(_):  # type: ignore[no-untyped-def]
             return (
-                make_metric(welford_metric(welford)),
+                make_metric(estimate(welford)),
                 dual_averaging.init(jnp.exp(averaging.log_average)),
                 welford_init(metric.inverse_mass_matrix),
             )
@@ -138,40 +184,40 @@ def warm_up(
         metric, averaging, welford = jax.lax.cond(
             ends_window, renew, lambda _: (metric, averaging, welford), None
         )
-        return (state, metric, averaging, welford), info
+        return (states, metric, averaging, welford), info
 
     carry = (
-        init(value_and_gradient, position),
+        jax.vmap(partial(init, value_and_gradient))(positions),
         metric,
-        dual_averaging.init(jnp.ones((), position.dtype)),
+        dual_averaging.init(jnp.ones((), positions.dtype)),
         welford_init(metric.inverse_mass_matrix),
     )
     keys = jax.random.split(key, len(schedule.collects))
     flags = (jnp.asarray(schedule.collects), jnp.asarray(schedule.ends_window))
-    (state, metric, averaging, _), infos = jax.lax.scan(step, carry, (keys, *flags))
-    return WarmedUp(state, metric, jnp.exp(averaging.log_average), infos)
+    (states, metric, averaging, _), infos = jax.lax.scan(step, carry, (keys, *flags))
+    return WarmedUp(states, metric, jnp.exp(averaging.log_average), infos)
 
 
 def draw(
     value_and_gradient: ValueAndGradient,
     key: Array,
-    position: Array,
+    positions: Array,
     metric: Metric,
     step_size: Array,
     num_samples: int,
 ) -> tuple[Array, Transition]:
-    """Positions, shape (num_samples, d), along jittered paths with a fixed metric and step."""
+    """Positions, shape (num_samples, C, d), along jittered paths with a fixed metric and step.
 
-    def step(state: State, key: Array) -> tuple[State, tuple[Array, Transition]]:
-        steps_key, transition_key = jax.random.split(key)
-        steps = jittered_steps(steps_key, step_size)
-        state, info = transition(
-            value_and_gradient, transition_key, state, metric, step_size, steps
-        )
-        return state, (state.position, info)
+    The chains start at `positions`, shape (C, d).
+    """
+
+    def step(states: State, key: Array) -> tuple[State, tuple[Array, Transition]]:
+        states, info = transitions(value_and_gradient, key, states, metric, step_size)
+        return states, (states.position, info)
 
     keys = jax.random.split(key, num_samples)
-    return jax.lax.scan(step, init(value_and_gradient, position), keys)[1]
+    states = jax.vmap(partial(init, value_and_gradient))(positions)
+    return jax.lax.scan(step, states, keys)[1]
 
 
 class Samples(NamedTuple):
@@ -207,13 +253,9 @@ def sample(
     metric = make_metric(jnp.asarray(inverse_mass_matrix))
 
     def step(state: State, key: Array) -> tuple[State, tuple[Array, Array, Array]]:
-        momentum_key, accept_key = jax.random.split(key)
-        begin = Phase(
-            state.position,
-            draw_momentum(momentum_key, metric),
-            state.log_density,
-            state.gradient,
-        )
+        noise = draw_noise(key, state.position)
+        momentum = momentum_from(noise.white, metric)
+        begin = Phase(state.position, momentum, state.log_density, state.gradient)
 
         def follow(phase: Phase, _: None) -> tuple[Phase, Array]:
             phase = leapfrog(value_and_gradient, metric, jnp.asarray(step_size), phase)
@@ -222,7 +264,7 @@ def sample(
         end, path = jax.lax.scan(follow, begin, None, length=num_steps)
         proposal = State(end.position, end.log_density, end.gradient)
         error = energy_error(metric, begin, end)
-        chosen, info = metropolis(accept_key, state, proposal, error, num_steps)
+        chosen, info = metropolis(noise.uniform, state, proposal, error, num_steps)
         path = jnp.concatenate([begin.position[None], path])
         return chosen, (chosen.position, path, info.accepted)
 

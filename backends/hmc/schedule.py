@@ -20,14 +20,27 @@ def stan_schedule(num_warmup: int, first_window: int = FIRST_WINDOW) -> Schedule
     With too few steps for the standard sizes: 15% fast, 75% slow, 10% fast; under 20 steps the
     metric is left alone. Source: Stan Reference Manual, "Automatic parameter tuning".
     """
+    if num_warmup < FAST_START + first_window + FAST_END:
+        fast_start, fast_end = int(0.15 * num_warmup), int(0.1 * num_warmup)
+        return _windows(num_warmup, fast_start, num_warmup - fast_start - fast_end, fast_end)
+    return _windows(num_warmup, FAST_START, first_window, FAST_END)
+
+
+def pooled_schedule(num_warmup: int) -> Schedule:
+    """For chains that are tuned together: the same, with windows that begin at a few steps.
+
+    A few draws of every chain make a metric, and the sooner it is better than the identity, the
+    shorter is all that follows.
+    """
+    fast = num_warmup // 10
+    return _windows(num_warmup, fast, max(1, num_warmup // 20), fast)
+
+
+def _windows(num_warmup: int, fast_start: int, window: int, fast_end: int) -> Schedule:
     collects = np.zeros(num_warmup, dtype=bool)
     ends_window = np.zeros(num_warmup, dtype=bool)
     if num_warmup < 20:
         return Schedule(collects, ends_window)
-    fast_start, window, fast_end = FAST_START, first_window, FAST_END
-    if fast_start + window + fast_end > num_warmup:
-        fast_start, fast_end = int(0.15 * num_warmup), int(0.1 * num_warmup)
-        window = num_warmup - fast_start - fast_end
     stop = num_warmup - fast_end
     collects[fast_start:stop] = True
     begin = fast_start

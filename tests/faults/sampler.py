@@ -20,7 +20,8 @@ from invmass.geometry.families import Positive
 from invmass.geometry.posterior import Posterior
 from invmass.geometry.transforms import Exp, LibraryTransform
 
-sampler_metropolis = sampler.metropolis  # as it is, before it is replaced
+# as they are, before they are replaced
+sampler_metropolis, sampler_draw_noise = sampler.metropolis, sampler.draw_noise
 
 
 class Replaced(Wrapped):
@@ -65,19 +66,25 @@ class MomentaOfTheInverse(Replaced):
     name = "momenta-of-the-inverse"
 
     @staticmethod
-    def draw(key, m):
+    def of_the_inverse(noise, m):
         inverse = m.inverse_mass_matrix
         factor = jnp.sqrt(inverse) if inverse.ndim == 1 else jnp.linalg.cholesky(inverse)
-        return metric.draw_momentum(key, m._replace(momentum_factor=factor))
+        return metric.momentum_from(noise, m._replace(momentum_factor=factor))
 
-    parts: ClassVar = {"draw_momentum": draw}
+    parts: ClassVar = {"momentum_from": of_the_inverse}
 
 
 class OneMomentumForAll(Replaced):
     """Each trajectory begins with the same momentum: its random key is used again."""
 
     name = "one-momentum"
-    parts: ClassVar = {"draw_momentum": lambda _, m: metric.draw_momentum(jax.random.key(0), m)}
+
+    @staticmethod
+    def draw(key, like):
+        again = sampler_draw_noise(jax.random.key(0), like)
+        return sampler_draw_noise(key, like)._replace(white=again.white)
+
+    parts: ClassVar = {"draw_noise": draw}
 
 
 class AlwaysAccepts(Replaced):
@@ -86,8 +93,8 @@ class AlwaysAccepts(Replaced):
     name = "always-accepts"
 
     @staticmethod
-    def accept(key, state, proposal, error, steps):
-        _, info = sampler_metropolis(key, state, proposal, error, steps)
+    def accept(uniform, state, proposal, error, steps):
+        _, info = sampler_metropolis(uniform, state, proposal, error, steps)
         return proposal, info._replace(accepted=jnp.ones((), bool))
 
     parts: ClassVar = {"metropolis": accept}
@@ -99,8 +106,8 @@ class AcceptsTheWorse(Replaced):
     name = "accepts-the-worse"
 
     @staticmethod
-    def accept(key, state, proposal, error, steps):
-        return sampler_metropolis(key, state, proposal, -error, steps)
+    def accept(uniform, state, proposal, error, steps):
+        return sampler_metropolis(uniform, state, proposal, -error, steps)
 
     parts: ClassVar = {"metropolis": accept}
 

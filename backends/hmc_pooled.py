@@ -1,0 +1,99 @@
+"""Our own sampler with chains that are tuned together: one metric from the draws of all."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar, final
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.backends.backend import Backend, Draws, Lack, Tuned
+from invmass.backends.hmc.metric import make_metric, oracle_shrinkage
+from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, warm_up
+from invmass.backends.hmc.schedule import Schedule, last_window, pooled_schedule
+from invmass.backends.hmc_static import HandRolledHMC, sample_by_chain
+from invmass.cases.case import Case
+from invmass.geometry.estimators import POOLED_DENSE, RUNNING_VARIANCE, Estimator
+from invmass.geometry.families import Array
+from invmass.geometry.posterior import Posterior
+from invmass.geometry.transforms import Transforms
+
+
+@final
+class PooledHMC(Backend):
+    """Each replicate is a group of chains from one start, which share all that is tuned.
+
+    A tenth of the steps is enough: what one chain would learn of its draws, many learn at once.
+    """
+
+    name = "hmc-pooled"
+    requires = ("jax",)
+    target_acceptance = TARGET_ACCEPTANCE
+    metropolis = True
+    chains = 16  # of a replicate
+    share = 10  # of the steps asked for, each chain takes one in so many
+    estimators: ClassVar[Mapping[str, Estimator]] = {
+        "diagonal": RUNNING_VARIANCE,
+        "dense": POOLED_DENSE,
+    }
+    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = HandRolledHMC.lacks
+
+    def transforms(self, case: Case) -> Transforms:
+        return case.posterior.default_transforms
+
+    def log_density(self, case: Case) -> Callable[[Array], Array]:
+        return case.posterior.log_density
+
+    def warm_up(
+        self,
+        case: Case,
+        metric: str,
+        keys: jax.Array,
+        starts: np.ndarray,
+        num_warmup: int,
+        supplied: np.ndarray | None = None,
+    ) -> Tuned:
+        schedule = pooled_schedule(num_warmup // self.share)
+        if supplied is None:
+            identity = np.ones(case.dimension, starts.dtype)
+            supplied = np.diag(identity) if self.estimators[metric].dense else identity
+        else:
+            schedule = Schedule(*(np.zeros_like(flags) for flags in schedule))
+        end = _warm_up_program(self.chains)(
+            case.posterior.on_device(),
+            keys,
+            jnp.asarray(starts),
+            jnp.asarray(supplied),
+            jax.tree.map(jnp.asarray, schedule),
+        )
+        return Tuned(
+            inverse_mass_matrix=np.asarray(end.metric.inverse_mass_matrix),
+            step_size=np.asarray(end.step_size),
+            position=np.asarray(end.state.position[:, 0]),
+            gradients=np.asarray(end.transitions.gradients.sum(axis=(1, 2))),
+            acceptance=np.asarray(end.transitions.acceptance.mean(axis=(1, 2))),
+            divergences=np.asarray(end.transitions.divergent.sum(axis=(1, 2))),
+            window=self.chains * last_window(schedule),
+        )
+
+    def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
+        return sample_by_chain(case, tuned, keys, num_samples)
+
+
+@cache
+def _warm_up_program(chains: int) -> Any:
+    def run(
+        posterior: Posterior, keys: Array, starts: Array, initial: Array, schedule: Schedule
+    ) -> Any:
+        value_and_gradient = jax.value_and_grad(posterior.log_density)
+        metric = make_metric(initial)
+
+        def one(inputs: tuple[Array, Array]) -> Any:
+            key, start = inputs
+            positions = jnp.broadcast_to(start, (chains, len(start)))
+            return warm_up(value_and_gradient, key, positions, metric, schedule, oracle_shrinkage)
+
+        return jax.lax.map(one, (keys, starts))  # one after the other: each is a batch already
+
+    return jax.jit(run)
