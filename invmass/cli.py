@@ -143,6 +143,7 @@ def _exit_status(code: int, tally: plugin.Tally | None) -> int:
         return USAGE
     if code == pytest.ExitCode.TESTS_FAILED and tally is not None:
         failed = tally.count("fail") + tally.count("error") + len(tally.nothing_executed)
+        failed += tally.stale
         return INCONCLUSIVE if not failed and tally.count("inconclusive") else FAIL
     return PASS if code == pytest.ExitCode.OK else FAIL
 

@@ -19,7 +19,7 @@ from invmass.geometry.errors import InvmassError, SingularFisherError, UsageErro
 from invmass.geometry.precision import float64
 from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, options
 from invmass.own_model import judge_file
-from invmass.reports.rows import RowWriter, load_rows
+from invmass.reports.rows import RowWriter, read_rows
 from invmass.terminal import matrix, table
 from invmass.verdicts import judge
 from invmass.verdicts.claims import answers
@@ -157,30 +157,32 @@ def repeat(row_id: str, results: Path) -> None:
     The exit status is that of the verdict. Same seed, machine and versions give the same numbers,
     bit for bit; what has changed among those is named.
     """
-    rows = load_rows(results)
-    found = rows[rows["row_id"] == row_id]
-    if found.empty:
+    found = [row for row in read_rows(results) if row.get("row_id") == row_id]
+    if not found:
         raise UsageError(f"no row {row_id!r} in {results}; its files, *.jsonl, show each row_id")
-    old = found.iloc[0].to_dict()
-    words = shlex.split(old["command"]) if isinstance(old["command"], str) else []
+    old = found[0]
+    words = shlex.split(old.get("command") or "")
     if words[:2] != ["invmass", "check"]:
-        raise UsageError(f"row {row_id} is no verdict (kind {old['kind']}, claim {old['claim']})")
+        raise UsageError(f"row {row_id} is no verdict, but of kind {old['kind']!r}")
     status = PASS
     with TemporaryDirectory() as folder:
         try:
             check.main([*words[2:], "--results", folder], standalone_mode=False)
         except SystemExit as end:
             status = int(end.code or PASS)
-        again = load_rows(Path(folder))
-    new = again[again["claim"] == old["claim"]].iloc[0].to_dict()
+        again = read_rows(Path(folder)) if any(Path(folder).iterdir()) else []
+    if old["claim"] is None or not again:  # its process was lost, so that no claim is to compare
+        click.echo(f"row {row_id} is of a lost process: {old['message']}")
+        sys.exit(status)
+    (new,) = (row for row in again if row["claim"] == old["claim"])
 
     def differing(names: Iterable[str]) -> list[str]:
-        return [name for name in names if json.dumps(old[name]) != json.dumps(new[name])]
+        return [name for name in names if json.dumps(old.get(name)) != json.dumps(new.get(name))]
 
     if different := differing(REPEATED):
         click.echo(f"not as in row {row_id}: {', '.join(different)} differ")
         for name in differing(SURROUNDINGS):
-            click.echo(f"  {name} was {old[name]}, is {new[name]}")
+            click.echo(f"  {name} was {old.get(name)}, is {new.get(name)}")
     else:
         click.echo(f"the same as in row {row_id}, bit for bit")
     sys.exit(status)
@@ -210,7 +212,15 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
 
 
 COMMANDS = (list_, check, repeat, fisher)
-REPEATED = ("found", "low", "high", "intervals", "replicates", "looks")  # what a seed decides
+REPEATED = (
+    "status",
+    "found",
+    "low",
+    "high",
+    "intervals",
+    "replicates",
+    "looks",
+)  # what a seed decides
 SURROUNDINGS = ("versions", "python", "machine", "cores", "device", "commit", "case_version")
 
 

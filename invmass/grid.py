@@ -8,6 +8,7 @@ wherever it runs. A process that dies with a task costs that task only.
 import faulthandler
 import multiprocessing
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class InThisProcess(Executor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             future.set_exception(error)
         return future
 
@@ -166,9 +167,18 @@ _turn = threading.Lock()
 def _alone(limit: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call `fn` while no other task runs in this process, which ends if the call takes too long.
 
-    Precision is a setting of the whole process, so threads of one worker must not share it.
+    Precision is a setting of the whole process, so threads of one worker must not share it. The
+    scheduler gives a task whose worker was lost to another worker; that it took too long is told
+    by when it was first begun, which the scheduler keeps.
     """
+    from distributed import get_client, get_worker
+
     with _turn:
+        began = [get_worker().get_current_task(), "began"]
+        client = get_client()
+        if time.time() - client.get_metadata(began, default=time.time()) >= limit:
+            raise TimeoutError
+        client.set_metadata(began, time.time())
         faulthandler.dump_traceback_later(limit, exit=True)
         try:
             return fn(*args, **kwargs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ TIMING = "invmass_timing"
 FULL = "invmass_full"
 PROPERTY = "invmass"
 
+STALE = "entries that match no test"
 FINDINGS = Path(__file__).parent / "findings.txt"
 NUMBERS = ("seed", "tolerance", "false-alarm", "replicates", "num-warmup")
 STATUSES = ("pass", "fail", "inconclusive", "error", "expected failure", "skipped")
@@ -38,6 +39,7 @@ class Tally:
     library_seconds: float = 0.0
     seconds: float = 0.0
     nothing_executed: list[str] = field(default_factory=list)
+    stale: bool = False
 
     def add(self, check: dict[str, Any], seconds: float) -> None:
         """Count one check."""
@@ -160,8 +162,7 @@ def pytest_collection_modifyitems(
     stale = _mark_known_failures(config, items)
     _leave_out(config, items)
     if stale:
-        told = "entries that match no test"
-        items.append(_Stale.from_parent(session, name=told, reason="\n".join([told, *stale])))
+        items.append(_Stale.from_parent(session, name=STALE, reason="\n".join([STALE, *stale])))
 
 
 class _Stale(pytest.Item):
@@ -206,17 +207,38 @@ def _mark_known_failures(config: pytest.Config, items: list[pytest.Item]) -> lis
     """
     if not any(item.get_closest_marker(CLAIM) for item in items):
         return []
-    narrowed = any(option(config, name) for name in ("backend", "metric", "case"))
     stale = []
     for path in filter(None, (FINDINGS, option(config, "xfails-file"))):
-        known, matched = _known_failures(path), set()
+        known = _known_failures(path)
         for item in items:
             if (key := stable_id(item)) in known:
                 item.add_marker(pytest.mark.xfail(reason=known[key], strict=True))
-                matched.add(key)
-        if not narrowed:
-            stale += [f"{path}: {key}" for key in known if key not in matched]
+        stale += [f"{path}: {key}" for key in known if not _could_match(key, config, items)]
     return stale
+
+
+def _could_match(key: str, config: pytest.Config, items: list[pytest.Item]) -> bool:
+    """Whether a known failure is a check of a combination that there is, chosen now or not.
+
+    Of files that are not collected nothing is known.
+    """
+    stem, _, name = key.partition("::")
+    modules = {item.path.stem: item.module for item in items if isinstance(item, pytest.Function)}
+    if stem not in modules:
+        return True
+    function, _, cell = name.removesuffix("]").partition("[")
+    return hasattr(modules[stem], function) and cell in _all_cells(config)
+
+
+@cache
+def _all_cells(config: pytest.Config) -> set[str]:
+    """Every combination of our own backends and of those that were named."""
+    from invmass.backends.registry import OWN, metrics_of, select_backends
+    from invmass.verdicts.selection import select_cells
+
+    specs = list(dict.fromkeys([*OWN, *(option(config, "backend") or [])]))
+    metrics = {m: None for backend in select_backends(specs) for m in metrics_of(backend, [])}
+    return set(map(str, select_cells([], specs, list(metrics))))
 
 
 def _known_failures(path: Path) -> dict[str, str]:
@@ -244,6 +266,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         return report
     cell = item.callspec.params["experiment"]  # type: ignore[attr-defined]
     record = item.stash.get(RECORD, None) or _without_verdict(item, marker.args[0])
+    if report.failed and record.get("status") == "error":
+        report.longrepr = _explained(cell, marker.args[0], call, report, record["command"])
+    elif report.skipped and record.get("status") == "inconclusive":
+        report.outcome = "failed"  # was to fail, and is open
+        report.longrepr = str(call.excinfo.value if call.excinfo else "")
+        del report.wasxfail
     status, reason = _status(report, record)
     check = _check(cell, status, reason, record)
     report.user_properties.append((PROPERTY, check))
@@ -274,15 +302,32 @@ def pytest_handlecrashitem(crashitem: str, report: pytest.TestReport, sched: Any
     configure_jax(option(config, "device"), option(config, "x64"))
     settings = settings_from(partial(option, config))
     record = lost_record(running.case, running.spec, running.metric, settings, running.claim)
-    message = (
-        f"{running.claim}: no verdict for case {running.case}, backend {running.backend}, metric "
-        f"{running.metric}: {reason}\n  repeat: {record['command']}"
-    )
+    message = _no_verdict(running, running.claim, reason, record["command"])
     report.longrepr = message
     report.location = (*report.location[:2], crashitem.partition("::")[2])
     report.user_properties.append((PROPERTY, _check(running, "error", reason, record)))
     if writer := config.stash.get(WRITER, None):
         writer.append(record | {"message": message})
+
+
+def _no_verdict(cell: Any, claim: str, reason: str, command: str) -> str:
+    """Why there is none, and how to try again."""
+    return (
+        f"{claim}: no verdict for case {cell.case}, backend {cell.backend}, metric {cell.metric}: "
+        f"{reason}\n  repeat: {command}"
+    )
+
+
+def _explained(
+    cell: Any, claim: str, call: pytest.CallInfo[None], report: pytest.TestReport, command: str
+) -> str:
+    """An error's message; before it, if it is not one of ours alone, where it comes from."""
+    from invmass.geometry.errors import InvmassError
+
+    error = call.excinfo.value if call.excinfo else None
+    ours = isinstance(error, InvmassError) and error.__cause__ is None
+    told = _no_verdict(cell, claim, str(error) if error else report.longreprtext, command)
+    return told if ours else f"{report.longreprtext}\n\n{told}"
 
 
 def _check(cell: Any, status: str, reason: str | None, record: dict[str, Any]) -> dict[str, Any]:
@@ -322,6 +367,8 @@ def _status(report: pytest.TestReport, record: dict[str, Any]) -> tuple[str, str
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed and report.nodeid.endswith(STALE) and _session_config is not None:
+        _session_config.stash[TALLY].stale = True
     for name, check in report.user_properties:
         if name == PROPERTY and isinstance(check, dict) and _session_config is not None:
             _session_config.stash[TALLY].add(check, report.duration)

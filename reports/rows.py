@@ -90,16 +90,14 @@ class RowWriter:
             self.path.unlink()
 
 
-def load_rows(folder: Path) -> "pd.DataFrame":
-    """All rows of a results folder, oldest first; columns of COMMON, VERDICT and TIMING.
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """All rows of a results folder as they were written, file by file.
 
     Warns once if lines could not be read; they are passed over.
 
     Raises:
         RowsError: the folder does not exist or holds no rows.
     """
-    import pandas as pd  # slow to import, and whoever only writes can do without
-
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     for path in sorted(Path(folder).glob("*.jsonl")):
@@ -120,14 +118,25 @@ def load_rows(folder: Path) -> "pd.DataFrame":
         warnings.warn(
             f"{folder}: {len(broken)} unreadable line(s) or file(s) passed over: "
             f"{', '.join(broken[:5])}",
-            stacklevel=2,
+            stacklevel=3,
         )
     if not rows:
         raise RowsError(
             f"{folder} holds no results; make some with: invmass validate --results {folder}"
         )
+    return rows
+
+
+def load_rows(folder: Path) -> "pd.DataFrame":
+    """The same as a table, oldest first; columns of COMMON, VERDICT and TIMING.
+
+    Raises:
+        RowsError: the folder does not exist or holds no rows.
+    """
+    import pandas as pd  # slow to import, and whoever only writes can do without
+
+    frame = pd.DataFrame(read_rows(folder))
     columns = dict.fromkeys((*COMMON, *VERDICT, *TIMING))
-    frame = pd.DataFrame(rows)
     extra = [name for name in frame.columns if name not in columns]
     return frame.reindex(columns=[*columns, *extra]).sort_values("time", kind="stable")
 

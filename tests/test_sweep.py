@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +63,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     dask = [sys.executable, "-m", "dask"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     local = ["--host", "127.0.0.1", "--no-dashboard"]
-    environment = os.environ | {"PYTHONPATH": str(HERE)}
+    environment = os.environ | {"PYTHONPATH": str(HERE), "INVMASS_KILLED_ONCE": f"{folder}/killed"}
     started = [
         subprocess.Popen(
             [*dask, "scheduler", *local, "--port", "0", "--scheduler-file", str(file)], **quiet
@@ -102,38 +101,39 @@ def test_rows_are_the_same_on_a_dask_cluster(
     assert compared(tmp_path) == compared(here)
 
 
-def workers(folder: Path) -> list[Any]:
-    """Processes that run tasks; each has a nanny, which starts another when it dies."""
-    import psutil  # Dask brings it along
-
-    nannies = [
-        process
-        for process in psutil.process_iter(["cmdline"])
-        if "worker" in (process.info["cmdline"] or []) and str(folder) in process.info["cmdline"]
-    ]
-    return [
-        child
-        for nanny in nannies
-        for child in nanny.children()
-        if "spawn_main" in " ".join(child.cmdline())
-    ]
-
-
 def test_killed_worker_loses_nothing(here: Path, tmp_path: Path, cluster: tuple[str, Path]) -> None:
-    process = command(tmp_path, "sweep", *SMALL, "--seeds", "0-11", "--scheduler", cluster[0])
-    busy: list[Any] = []
-    while not busy:  # one that works on a task
-        time.sleep(0.2)
-        busy = [worker for worker in workers(cluster[1]) if worker.cpu_percent(0.3) > 50]
-        assert process.poll() is None, process.stdout.read()  # type: ignore[union-attr]
-    busy[0].send_signal(signal.SIGKILL)
-    told, _ = process.communicate(timeout=600)
-    assert process.returncode == 0, told
+    """A worker is killed in the middle of a task; another is given the task."""
+    words = ("--backend", "faults.breaking:KilledOnce", "--scheduler", cluster[0])
+    status, told = sweep(tmp_path, *words, "--seeds", "0-3")
+    assert (cluster[1] / "killed").exists()
+    assert status == 0, told
     rows = load_rows(tmp_path / "invmass-results")
-    assert sorted(rows["seed"].unique()) == list(range(12))
     assert set(rows["status"]) == {"pass"}
-    assert len(rows) == 12 * 8
+    assert rows.groupby("backend").size().to_dict() == {"hmc": 32, "killed-once": 32}
     assert [row for row in compared(tmp_path) if row in set(compared(here))] == compared(here)
+
+
+def test_task_that_hangs_on_a_cluster_is_tried_once(
+    tmp_path: Path, cluster: tuple[str, Path]
+) -> None:
+    words = ("--backend", "faults.breaking:Hangs", "--scheduler", cluster[0], "--time-limit", "20")
+    began = time.monotonic()
+    status, _ = sweep(tmp_path, *words, "--seeds", "0")
+    assert status == 1
+    assert time.monotonic() - began < 60
+    rows = load_rows(tmp_path / "invmass-results").set_index("backend")
+    assert "no answer within the limit" in rows.loc["hangs", "message"]
+    assert set(rows.loc["hmc", "status"]) == {"pass"}
+
+
+def test_named_claim_is_skipped_where_it_is_not_judged(tmp_path: Path) -> None:
+    words = ("--claim", "equivariant", "--claim", "density agrees")
+    status, told = sweep(tmp_path, *words)
+    assert status == 0, told
+    assert "hmc: 1 × skipped, it is judged on quadratic_fit" in told
+    assert "any of 1 verdicts" in told
+    status, told = sweep(tmp_path, *words[:2], "--seeds", "1")
+    assert status == 1, told  # nothing was executed
 
 
 def test_killed_sweep_goes_on_where_it_was(here: Path, tmp_path: Path) -> None:

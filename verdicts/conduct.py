@@ -118,11 +118,9 @@ def supplied(experiment: Experiment) -> Verdict:
         def batch(number: int) -> Tuned:
             starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
             keys = experiment.keys(number)
-            tuned = experiment.timed(
+            return experiment.checked_tuned(
                 lambda: experiment.backend.warm_up(case, name, keys, starts, SHORT_WARMUP, metric)
             )
-            tuned.check(case.dimension, size, experiment.estimator.dense, experiment.name)
-            return tuned
 
         return _in_batches(batch, experiment.batch)
 
@@ -290,7 +288,7 @@ def resumes(experiment: Experiment) -> Verdict:
         )
         for entry in fields(Tuned)
     }
-    again = experiment.timed(experiment.resample_call(0, loaded))
+    again = experiment.checked_draws(experiment.resample_call(0, loaded))
     draws = _differing(again.position, experiment.draws(experiment.batch).position)
     return all_exact(changed | {"replicates with other draws": float(draws)}, 0.5)
 
@@ -344,11 +342,9 @@ def _moved_warm_up(
         starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
         moved_starts = motion.points(starts.astype(np.float64), covariance).astype(starts.dtype)
         keys, steps = experiment.keys(number), experiment.settings.num_warmup
-        tuned = experiment.timed(
+        return experiment.checked_tuned(
             lambda: experiment.backend.warm_up(case, experiment.metric, keys, moved_starts, steps)
         )
-        tuned.check(case.dimension, experiment.batch, experiment.estimator.dense, case.name)
-        return tuned
 
     return _in_batches(batch, experiment.batch)
 
@@ -364,9 +360,7 @@ def _draws_at(experiment: Experiment, factor: float) -> Callable[[int], Draws]:
             if entry.name != "window"
         }
         arrays["step_size"] = arrays["step_size"] * arrays["step_size"].dtype.type(factor)
-        draws = experiment.timed(experiment.resample_call(number, replace(tuned, **arrays)))
-        draws.check(experiment.case.dimension, experiment.batch, NUM_SAMPLES, experiment.name)
-        return draws
+        return experiment.checked_draws(experiment.resample_call(number, replace(tuned, **arrays)))
 
     return _in_batches(batch, experiment.batch)
 

@@ -104,7 +104,7 @@ class Experiment:
     @property
     def truth(self) -> Truth:
         """The answers, in the space of the backend's own bijector."""
-        return _truth(self.case, self.backend)
+        return self.timed(lambda: _truth(self.case, self.backend))
 
     @cached_property
     def target(self) -> np.ndarray:
@@ -142,18 +142,40 @@ class Experiment:
     def tuned(self, count: int) -> Tuned:
         """Warm-up of the first `count` replicates."""
         while len(self._tuned) * self.batch < count:
-            tuned = self.timed(self.warm_up_call(len(self._tuned)))
-            tuned.check(self.case.dimension, self.batch, self.estimator.dense, self.name)
-            self._tuned.append(tuned)
+            self._tuned.append(self.checked_tuned(self.warm_up_call(len(self._tuned))))
         return joined(self._tuned, count)
 
     def draws(self, count: int) -> Draws:
         """Draws of the first `count` replicates with what each of them tuned."""
         while len(self._draws) * self.batch < count:
-            draws = self.timed(self.sample_call(len(self._draws)))
-            draws.check(self.case.dimension, self.batch, NUM_SAMPLES, self.name)
-            self._draws.append(draws)
+            self._draws.append(self.checked_draws(self.sample_call(len(self._draws))))
         return joined(self._draws, count)
+
+    def checked_tuned(self, call: Callable[[], Tuned]) -> Tuned:
+        """What one batch tuned, held to the contract.
+
+        Raises:
+            BackendFaultError: the backend raised, or broke the contract.
+        """
+        tuned = self._of(Tuned, self.timed(call))
+        tuned.check(self.case.dimension, self.batch, self.estimator.dense, self.name)
+        return tuned
+
+    def checked_draws(self, call: Callable[[], Draws]) -> Draws:
+        """Draws of one batch, held to the contract.
+
+        Raises:
+            BackendFaultError: the backend raised, or broke the contract.
+        """
+        draws = self._of(Draws, self.timed(call))
+        draws.check(self.case.dimension, self.batch, NUM_SAMPLES, self.name)
+        return draws
+
+    def _of(self, kind: type[T], answer: T) -> T:
+        if not isinstance(answer, kind):
+            told = f"returned {type(answer).__name__}, not {kind.__name__}"
+            raise BackendFaultError(f"{self.name}: the backend {told}")
+        return answer
 
     def warm_up_call(self, batch: int) -> Callable[[], Tuned]:
         """The call that warms one batch of replicates up; all but the call itself is done."""
@@ -190,7 +212,7 @@ class Experiment:
             return call()
         except InvmassError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # one that ends the process ends its own check
             raise BackendFaultError(
                 f"{self.name}: the backend raised {type(error).__name__}: {error}"
             ) from error

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from invmass.backends.registry import load_backend
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.errors import InvmassError, UsageError
-from invmass.verdicts.claims import answers
+from invmass.verdicts.claims import CLAIMS, answers
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.record import error_record, verdict_record
 from invmass.verdicts.runtime import configure_jax, software
@@ -82,8 +82,15 @@ def _whole_cell(combination: Combination, seed: int) -> list[Row]:
 
 
 def _rows(experiment: Experiment, claims: tuple[str, ...]) -> Iterator[Row]:
-    began, library = time.perf_counter(), 0.0
-    for claim, answer in answers(experiment, claims):
+    began, library, concern = time.perf_counter(), 0.0, []
+    for claim in claims:
+        if reason := CLAIMS[claim].why_not(experiment):
+            yield error_record(experiment, claim, reason) | {"status": "skipped"}
+        else:
+            concern.append(claim)
+    if claims and not concern:
+        return
+    for claim, answer in answers(experiment, concern):
         row = (
             error_record(experiment, claim, str(answer))
             if isinstance(answer, InvmassError)

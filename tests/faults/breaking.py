@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -58,6 +59,19 @@ class Killed(Wrapped):
     def tamper(self, matrix: np.ndarray) -> np.ndarray:
         os.kill(os.getpid(), signal.SIGKILL)
         return matrix
+
+
+class KilledOnce(Killed):
+    """Leaves a file behind when it is killed, and is not killed again."""
+
+    name = "killed-once"
+
+    def tamper(self, matrix: np.ndarray) -> np.ndarray:
+        left = Path(os.environ["INVMASS_KILLED_ONCE"])
+        if left.exists():
+            return matrix
+        left.touch()
+        return super().tamper(matrix)
 
 
 class NotFinite(Wrapped):
