@@ -30,7 +30,7 @@ _PRIORS: dict[str, tuple[str, Family, Array]] = {
     "truncated_normal": (
         "N(10, 5) between 8 and 20",
         families.TruncatedNormal(10.0, 5.0, 8.0, 20.0),
-        12.397239,
+        12.39719045,
     ),
     "dirichlet": (
         "Dirichlet(2, 3, 5)",

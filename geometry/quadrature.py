@@ -100,14 +100,23 @@ class Quadrature:
         On a line a variance whose integral does not converge comes out infinite.
 
         Raises:
-            InvmassError: the values are not finite on more than a millionth of the weight.
+            InvmassError: the values are not finite on more than a millionth of the weight, or a
+                variance is finite, but of tails that reach beyond the grid.
         """
         values = self.points if values is None else values
         moments = weighted_moments(values, self.weights)
         if self.points.shape[1] == 1:
             shares = self.weights[:, None] * (values - moments.mean) ** 2
             shares = shares[np.all(np.isfinite(shares), axis=1)]
-            infinite = np.maximum(shares[0], shares[-1]) > 1e-3 * shares.max(axis=0)
+            inwards = len(shares) // 20
+            ends, before = shares[[0, -1]], shares[[inwards, -1 - inwards]]
+            goes_on = ends > 1e-3 * shares.max(axis=0)
+            infinite = np.any(goes_on & (ends > 0.97 * before), axis=0)
+            if np.any(goes_on & ~infinite):
+                raise InvmassError(
+                    "the tail is so long that its variance is beyond the grid of the quadrature; "
+                    "a Student-t prior should have at least 3 degrees of freedom, or 2 at most"
+                )
             moments.covariance[infinite] = moments.covariance[:, infinite] = np.inf
         return moments
 

@@ -35,8 +35,9 @@ from invmass.verdicts.selection import metrics_for
 def list_(cases: tuple[str, ...], as_json: bool) -> None:
     """Cases, and backends with their metrics and versions, or why they are missing.
 
-    With --json also how each case's reference is made, and its gap: how far Cov(z) is from the
-    inverse Fisher where z is Stan's. That takes a minute or two; --case chooses.
+    With --json also each case's reference where z is Stan's, made anew: how, its mean and
+    variances and their largest error, and the gap: how far Cov(z) is from the inverse Fisher. That
+    takes a minute or two; --case chooses.
     """
     chosen = []
     for case in select_cases(cases):
@@ -50,12 +51,15 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
         )
         if as_json:
             click.echo(f"{case.name} ...", err=True)
-            found = case.truth_in_own_space.gap
+            found, moments = case.truth_in_own_space.gap, case.truth_in_own_space.moments
             chosen[-1] |= {
                 "sites": {name: list(site.value_shape) for name, site in case.sites.items()},
                 "source": case.source or None,
                 "reference": case.reference.how,
                 "gap": found if np.isfinite(found) else None,
+                "mean_z": _known(moments.mean),
+                "variance_z": _known(np.diag(moments.covariance)),
+                "relative_error": 0.002,
             }
     backends: list[dict[str, Any]] = []
     for backend in map(load_backend, OWN):
@@ -247,6 +251,11 @@ def _fisher(case: Case, backend: Backend) -> dict[str, Any]:
         "inverse_fisher_z": _or_why_not(lambda: truth.inverse_fisher),
         "covariance_z": truth.moments.covariance.tolist(),
     }
+
+
+def _known(values: np.ndarray) -> list[float | None]:
+    """A vector for JSON, which knows nothing infinite."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def _or_why_not(matrix: Callable[[], np.ndarray]) -> list[list[float]] | str:

@@ -292,6 +292,9 @@ def test_list_and_fisher_speak_json(tmp_path: Path) -> None:
     assert bounded["reference"] == "quadrature over 2 dimensions"
     assert bounded["gap"] == pytest.approx(0.026, abs=0.005)  # most of it is the published 2.67%
     assert normal["gap"] < 0.02
+    # of N(2, 1) under N(0, 10) and N(1, 0.1)
+    assert normal["variance_z"] == pytest.approx([0.99, 0.01], rel=0.01)
+    assert normal["mean_z"] == pytest.approx([1.98, 0.998], rel=0.01)
     assert [b["backend"] for b in listed["backends"]] == ["hmc", "numpyro", "blackjax", "tfp"]
     answer = run(tmp_path, "invmass", "fisher", "notebook-uniform", "--backend", "hmc", "--json")
     (found,) = json.loads(answer.stdout)

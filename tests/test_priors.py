@@ -7,11 +7,18 @@ import jax
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.optimize
 import scipy.special
 import scipy.stats
 
-from invmass.cases.case import Truth
+from invmass.cases.case import Case, Truth
 from invmass.cases.catalogue import all_cases
+from invmass.cases.priors import _PRIORS
+from invmass.geometry import families
+from invmass.geometry.errors import InvmassError
+from invmass.geometry.families import Array
+from invmass.geometry.posterior import Site
+from invmass.geometry.precision import float64
 from invmass.geometry.transforms import LibraryTransform, Transform
 
 trigamma = scipy.special.polygamma
@@ -116,13 +123,101 @@ def test_the_same_prior_has_another_answer_by_softplus(name: str) -> None:
 
 
 def test_half_normal_and_exponential_by_softplus_have_the_published_numbers() -> None:
-    for name, variance, inverse_information in (
-        ("half_normal", 1.9935, 1.597),
-        ("exponential", PI2 / 3, 3),
+    for name, *columns in (
+        ("half_normal", 1.9935, 1.597, 1.328, 1.784, 4.63),
+        ("exponential", PI2 / 3, 3, 2, np.pi, 4.2),
     ):
         truth = truth_of(name, SOFTPLUS)
-        np.testing.assert_allclose(truth.moments.covariance, [[variance]], rtol=1e-4)
-        np.testing.assert_allclose(1 / truth.score_covariance, [[inverse_information]], rtol=5e-4)
+        variance, information = truth.moments.covariance.item(), truth.score_covariance.item()
+        mode = _mode_by_softplus(name)
+        found = (variance, 1 / information, mode, np.sqrt(variance / information))
+        np.testing.assert_allclose(found, columns[:4], rtol=5e-4)
+        np.testing.assert_allclose(truth.moments.kurtosis, columns[4], rtol=1e-3)
+
+
+def _mode_by_softplus(name: str) -> float:
+    """1/(-∇²) where the density of z is largest, which is not where that of log x is."""
+    log_prior = {"half_normal": lambda x: -(x**2) / 2, "exponential": lambda x: -x}[name]
+
+    def negative(z: Array) -> Array:
+        return -log_prior(jax.nn.softplus(z)) - jax.nn.log_sigmoid(z)
+
+    with float64():
+        z = scipy.optimize.minimize_scalar(negative, bounds=(-5, 5), method="bounded").x
+        return float(1 / jax.grad(jax.grad(negative))(z))
+
+
+def test_priors_together_have_the_answers_of_each_alone() -> None:
+    case = all_cases()["priors"]
+    truth = case.truth_in_own_space
+    for name, part in case.posterior.slices.items():
+        alone = truth_of(name)
+        for together, single in (
+            (truth.moments.covariance, alone.moments.covariance),
+            (truth.score_covariance, alone.score_covariance),
+            (truth.inverse_fisher, alone.inverse_fisher),
+        ):
+            np.testing.assert_allclose(together[part, part], single, rtol=1e-9, atol=1e-12)
+            others = np.delete(together[part], np.r_[part], axis=1)
+            np.testing.assert_array_equal(others, 0.0)
+        np.testing.assert_allclose(truth.moments.mean[part], alone.moments.mean, rtol=1e-9)
+        np.testing.assert_allclose(truth.moments.kurtosis[part], alone.moments.kurtosis, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", _PRIORS)
+def test_truth_of_a_prior_is_its_mode(name: str) -> None:
+    case, truth = all_cases()[f"prior-{name}"], truth_of(name)
+    with float64():
+        slope = np.asarray(jax.grad(case.posterior.log_density)(jax.numpy.asarray(truth.position)))
+    step = truth.inverse_fisher @ slope  # of Newton's method
+    assert np.all(np.abs(step) < 1e-5 * np.sqrt(np.diag(truth.inverse_fisher)))
+
+
+@pytest.mark.parametrize("name", ["truncated_normal", "dirichlet", "lkj", "ordered", "beta"])
+def test_mean_curvature_is_the_information(name: str) -> None:
+    """By second derivatives; what is published of these is the variance alone."""
+    case, truth = all_cases()[f"prior-{name}"], truth_of(name)
+    with float64():
+        hessian = jax.jit(jax.vmap(jax.hessian(case.posterior.log_density)))
+        hessians = np.asarray(hessian(jax.numpy.asarray(case.reference.points)))
+    curvature = -np.einsum("n,nij->ij", case.reference.weights, hessians)
+    scale = np.sqrt(np.diag(curvature))
+    found, expected = (m / np.outer(scale, scale) for m in (truth.score_covariance, curvature))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_beta_of_a_half_has_the_published_numbers() -> None:
+    """Beta(½, ½) by logit: π², 8, 4, 8.886 and kurtosis 5."""
+    site = Site(families.Beta(0.5, 0.5))
+    case = Case("half", "", {"x": site}, {}, {"x": 0.5}, prior_informs=True)
+    truth = case.truth_in_own_space
+    variance, information = truth.moments.covariance.item(), truth.score_covariance.item()
+    found = (
+        variance,
+        1 / information,
+        truth.inverse_fisher.item(),
+        np.sqrt(variance / information),
+    )
+    np.testing.assert_allclose(found, (PI2, 8, 4, np.pi * np.sqrt(8)), rtol=1e-5)
+    np.testing.assert_allclose(truth.moments.kurtosis, 5, rtol=1e-4)  # the grid ends
+
+
+@pytest.mark.parametrize(
+    ("freedom", "variance"), [(2.0, np.inf), (3.0, 3.0), (5.0, 5 / 3), (2.3, None)]
+)
+def test_variance_of_a_students_t_is_known_infinite_or_refused(
+    freedom: float, variance: float | None
+) -> None:
+    """Just above two degrees of freedom it is finite, but most of it is beyond any grid."""
+    site = Site(families.StudentT(freedom, 0.0, 1.0))
+    case = Case("t", "", {"x": site}, {}, {"x": 0.0}, prior_informs=True)
+    if variance is None:
+        with pytest.raises(InvmassError, match="beyond the grid"):
+            _ = case.truth_in_own_space.moments
+    else:
+        np.testing.assert_allclose(
+            case.truth_in_own_space.moments.covariance, [[variance]], rtol=1e-3
+        )
 
 
 def test_parts_of_a_dirichlet_are_split_by_independent_betas() -> None:

@@ -57,6 +57,7 @@ CONJUGATE = {
         100.0,
     ),
     "gaussian_mean": (np.array([[50.0 / 9.0]]), np.array([40.0]), 100.0),
+    "fine_mean": (np.array([[50.0 / 0.03**2]]), np.array([4.0]), 100.0),
     "quadratic_fit": (
         quadratic_design().T @ quadratic_design() / 0.25,
         np.array([4.0, -30.0, 15.0]),
@@ -82,21 +83,29 @@ def test_moments_of_a_conjugate_posterior_are_its_closed_form(name: str) -> None
     np.testing.assert_allclose(moments.kurtosis, 3.0, atol=1e-6)
 
 
-def test_moments_of_the_notebook_are_those_of_a_product_rule_in_constrained_space() -> None:
+@pytest.mark.parametrize(
+    ("name", "centre", "covariance", "bound"),
+    [
+        ("notebook-uniform", [2.0, 1.0], [[1.0, 0.09], [0.09, 0.01]], 10.0),
+        ("lecture_gaussian-uniform", [20.0, -10.0], [[2.25, 1.275], [1.275, 1.0]], 50.0),
+    ],
+)
+def test_moments_in_an_interval_are_those_of_a_product_rule_in_constrained_space(
+    name: str, centre: list[float], covariance: list[list[float]], bound: float
+) -> None:
     """Gauss–Hermite in x, where the posterior is Gaussian up to bounds eight deviations away."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(120)
     pairs = np.stack(np.meshgrid(nodes, nodes, indexing="ij"), -1).reshape(-1, 2)
     weight = np.outer(weights, weights).ravel()
-    factor = np.linalg.cholesky([[1.0, 0.09], [0.09, 0.01]])
-    x = np.array([2.0, 1.0]) + pairs @ factor.T
-    inside = np.all(np.abs(x) < 10.0, axis=1)
+    x = np.array(centre) + pairs @ np.linalg.cholesky(covariance).T
+    inside = np.all(np.abs(x) < bound, axis=1)
     x, weight = x[inside], weight[inside] / weight[inside].sum()
-    z = np.log((10.0 + x) / (10.0 - x))
-    moments = truth_of("notebook-uniform").moments
-    covariance = np.cov(z.T, aweights=weight, bias=True)
+    z = np.log((bound + x) / (bound - x))
+    moments = truth_of(name).moments
+    expected = np.cov(z.T, aweights=weight, bias=True)
     # the grid ends seven deviations out in z, where bends of the map leave 5.3 of them in x
     np.testing.assert_allclose(moments.mean, weight @ z, rtol=1e-5)
-    np.testing.assert_allclose(moments.covariance, covariance, rtol=5e-5)
+    np.testing.assert_allclose(moments.covariance, expected, rtol=5e-5)
 
 
 def test_covariance_of_the_notebook_is_the_published_multiple_of_the_inverse_fisher() -> None:
