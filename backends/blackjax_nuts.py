@@ -48,8 +48,8 @@ class BlackJAXNUTS(Backend):
     extra = "blackjax"
     target_acceptance = 0.8  # its default
     estimators: ClassVar[Mapping[str, Estimator]] = {
-        "diagonal": WELFORD_DIAGONAL,
         "fisher_diag": FISHER_DIAGONAL,
+        "diagonal": WELFORD_DIAGONAL,  # the last of those that suit one coordinate
         "fisher_low_rank": FISHER_LOW_RANK,
         "cov_low_rank": COVARIANCE_LOW_RANK,
         "dense": WELFORD_DENSE,

@@ -40,6 +40,8 @@ class Case:
             the data say too little alone.
         diagonal_only: whether dense metrics are left out: one coordinate has no other, and many
             would take too much memory.
+        structured: whether metrics of low rank and of blocks are judged on it, where they are
+            neither the dense metric nor the diagonal one; in the full tier alone.
         source: where the data come from, and their licence, if they are real.
         tier: "quick", or "full" if it is left out unless asked for.
         version: raised when the problem changes, so that old rows are not compared with new.
@@ -54,6 +56,7 @@ class Case:
     gaussian: tuple[str, ...] = ()
     prior_informs: bool = False
     diagonal_only: bool = False
+    structured: bool = False
     source: str = ""
     tier: Literal["quick", "full"] = "quick"
     version: int = 1

@@ -30,6 +30,7 @@ def all_cases() -> dict[str, Case]:
         hierarchy.hierarchies,
         real_data.on_real_data,
         scaling.gaussians,
+        scaling.paired,
     )
     return {case.name: case for family in families for case in family()}
 

@@ -108,6 +108,8 @@ def told(model: Callable[..., Any]) -> Iterator[None]:
         raise
     except Exception as error:
         name = getattr(model, "__name__", type(model).__name__)
+        if isinstance(error, ModuleNotFoundError) and error.name == "numpyro":
+            raise UsageError(NO_NUMPYRO) from error
         if any(symptom in str(error) for symptom in _TWO_PRECISIONS):
             raise UsageError(
                 f"the model {name!r} closes over a NumPy array that JAX has seen in float32 "
@@ -119,6 +121,7 @@ def told(model: Callable[..., Any]) -> Iterator[None]:
         ) from error
 
 
+NO_NUMPYRO = "numpyro is not installed: python -m pip install 'invmass[numpyro]'"
 _TWO_PRECISIONS = ("verifier errors", "incompatible size")
 
 

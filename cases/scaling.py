@@ -1,4 +1,4 @@
-"""Gaussians of growing dimension and condition number."""
+"""Gaussians of growing dimension and condition number, and one for metrics of low rank."""
 
 from collections.abc import Iterator
 
@@ -51,6 +51,52 @@ def gaussians() -> Iterator[Case]:
             diagonal_only=dimension > 100,
             tier="full",
         )
+
+
+_PAIRS, _ALONE, _PAIRED = 5, 6, 0.8
+
+
+def paired() -> Iterator[Case]:
+    """Sixteen coordinates of which ten correlate in pairs: as many eigenvalues are far from one.
+
+    A metric of ten eigenvectors is the dense one here, and one that is content with fewer, or that
+    keeps others, is not.
+    """
+    dimension = 2 * _PAIRS + _ALONE
+    scale = np.random.default_rng(0).permutation(np.geomspace(0.1, 10.0, dimension))
+    centre = 30.0 * scale * (-1.0) ** np.arange(dimension)
+    with float64():
+        data = np.asarray(_unpair(jnp.asarray(centre / scale)))
+    yield Case(
+        "paired",
+        f"x in {dimension} dimensions ~ N(30 s, s), {_PAIRS} pairs with correlations of "
+        f"{_PAIRED}, s from 0.1 to 10; x ~ N(0, 1e5)",
+        sites={
+            "second": Site(Normal(0.0, 1e5), (2 * _PAIRS,)),
+            "first": Site(Normal(0.0, 1e5), (_ALONE,)),
+        },
+        observations={
+            "y": Observation(
+                lambda x, scale: Normal(
+                    _unpair(jnp.concatenate([x["second"], x["first"]]) / scale), 1.0
+                ),
+                data=data,
+                constants=(scale,),
+            )
+        },
+        truth={"second": centre[: 2 * _PAIRS], "first": centre[2 * _PAIRS :]},
+        gaussian=("second", "first"),
+        prior_informs=True,
+        structured=True,
+        tier="full",
+    )
+
+
+def _unpair(u: Array) -> Array:
+    """What is new in each entry, the second of a pair given the first; in standard deviations."""
+    first, second, alone = u[:_PAIRS], u[_PAIRS : 2 * _PAIRS], u[2 * _PAIRS :]
+    new = (second - _PAIRED * first) / np.sqrt(1 - _PAIRED**2)
+    return jnp.concatenate([first, new, alone])
 
 
 def _innovations(x: Sites, scale: Array) -> Array:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 import numpy as np
 
+from invmass.cases.numpyro_sites import NO_NUMPYRO
 from invmass.cases.own_model import OwnModel, Structure
 from invmass.geometry.errors import UsageError
 from invmass.options import INCONCLUSIVE, PASS
@@ -123,6 +124,8 @@ def _run_file(path: Path) -> ModuleType:
     try:
         specification.loader.exec_module(module)
     except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "numpyro":
+            raise UsageError(NO_NUMPYRO) from error
         raise UsageError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(folder)

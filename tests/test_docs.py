@@ -1,7 +1,9 @@
 """The generated page of the cases is that of the catalogue."""
 
+import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from invmass.cases.case import Case
@@ -18,6 +20,15 @@ def test_page_says_what_the_case_says(case: Case) -> None:
     for text in (row, f"## {case.name}\n", f"`{case.summary}`", case.source):
         assert text in page, REMEDY
     assert (DOCS / "cases" / f"{case.name}.png").stat().st_size > 1000, REMEDY
+
+
+def test_example_case_of_the_readme_is_complete() -> None:
+    path = DOCS / "example_case.py"
+    assert path.read_text(encoding="utf-8") in (DOCS.parent / "README.md").read_text("utf-8")
+    (case,) = runpy.run_path(str(path))["means"]()
+    truth = case.truth_in_own_space
+    np.testing.assert_allclose(truth.inverse_fisher, 9 / 50, rtol=1e-9)
+    np.testing.assert_allclose(truth.moments.covariance, 1 / (50 / 9 + 1e-4), rtol=1e-6)
 
 
 def test_no_picture_is_left_over() -> None:

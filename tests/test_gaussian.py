@@ -11,7 +11,11 @@ import scipy.stats
 from invmass.cases.case import Truth
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.errors import InvmassError
-from invmass.geometry.estimators import WELFORD_DIAGONAL
+from invmass.geometry.estimators import (
+    COVARIANCE_LOW_RANK,
+    FISHER_LOW_RANK,
+    WELFORD_DIAGONAL,
+)
 from invmass.geometry.gaussian import ConditionallyGaussian, Gaussian
 from invmass.geometry.precision import float64
 
@@ -141,6 +145,25 @@ def test_scaling_cases_are_autoregressive(name: str) -> None:
     np.testing.assert_allclose(truth_of(name).inverse_fisher / units, covariance / units, atol=1e-5)
     condition = float(name.rpartition("-")[2])
     np.testing.assert_allclose(np.max(scale**2) / np.min(scale**2), condition)
+
+
+def test_pairs_correlate_and_ten_eigenvalues_are_far_from_one() -> None:
+    (observation,) = all_cases()["paired"].observations.values()
+    (scale,) = observation.constants
+    covariance = np.eye(16)
+    for i in range(5):
+        covariance[i, i + 5] = covariance[i + 5, i] = 0.8
+    covariance *= np.outer(scale, scale)
+    truth = truth_of("paired")
+    found = truth.moments.covariance
+    np.testing.assert_allclose(
+        found / np.outer(scale, scale), covariance / np.outer(scale, scale), atol=1e-5
+    )
+    for estimator in (FISHER_LOW_RANK, COVARIANCE_LOW_RANK):
+        target = estimator.target(found, truth.score_covariance)
+        np.testing.assert_allclose(
+            target / np.outer(scale, scale), covariance / np.outer(scale, scale), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("name", ["eight_schools-centred", "funnel", "scaling-10-1e4"])

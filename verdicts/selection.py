@@ -10,7 +10,7 @@ from invmass.cases.catalogue import select_cases
 from invmass.verdicts.experiment import Settings
 
 _FULL_REPLICATES = 8192  # its skewed posteriors leave 6% between a metric and its target
-_RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")  # full tier, of quick cases
+_RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")  # full tier, not of all its cases
 
 
 class Cell(NamedTuple):
@@ -62,7 +62,7 @@ def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str
         metric
         for metric in metrics_of(backend, chosen)
         if not (case.diagonal_only and backend.estimators[metric].dense)
-        and not (case.tier == "full" and _is_rare(metric, chosen))
+        and not (case.tier == "full" and _is_rare(metric, chosen) and not case.structured)
     ]
 
 
