@@ -19,6 +19,8 @@ from invmass.geometry.families import Array
 from invmass.geometry.posterior import Posterior
 from invmass.geometry.transforms import Transforms
 
+SHORTEST = 20  # steps that leave room for a window
+
 
 @final
 class PooledHMC(Backend):
@@ -54,7 +56,7 @@ class PooledHMC(Backend):
         num_warmup: int,
         supplied: np.ndarray | None = None,
     ) -> Tuned:
-        schedule = pooled_schedule(num_warmup // self.share)
+        schedule = pooled_schedule(max(SHORTEST, num_warmup // self.share))
         if supplied is None:
             identity = np.ones(case.dimension, starts.dtype)
             supplied = np.diag(identity) if self.estimators[metric].dense else identity

@@ -15,6 +15,7 @@ from invmass.reports.rows import load_rows
 from invmass.verdicts import conduct
 
 HERE = Path(__file__).parent
+BACKENDS = ["hmc", "hmc-pooled", "numpyro", "blackjax", "tfp"]
 ON_ONE = ("--case", "gaussian_mean", "--metric", "diagonal")
 
 
@@ -275,7 +276,7 @@ def test_no_sampler_library_is_imported_before_its_backend_is_used(tmp_path: Pat
         "assert 'jax' not in sys.modules\n"
         "import invmass.direct\n"
         "from invmass.backends.registry import select_backends\n"
-        "assert [b.name for b in select_backends([])] == ['hmc', 'numpyro', 'blackjax', 'tfp']\n"
+        f"assert [b.name for b in select_backends([])] == {BACKENDS}\n"
         "loaded = {'numpyro', 'blackjax', 'tensorflow_probability'} & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
@@ -295,7 +296,7 @@ def test_list_and_fisher_speak_json(tmp_path: Path) -> None:
     # of N(2, 1) under N(0, 10) and N(1, 0.1)
     assert normal["variance_z"] == pytest.approx([0.99, 0.01], rel=0.01)
     assert normal["mean_z"] == pytest.approx([1.98, 0.998], rel=0.01)
-    assert [b["backend"] for b in listed["backends"]] == ["hmc", "numpyro", "blackjax", "tfp"]
+    assert [b["backend"] for b in listed["backends"]] == BACKENDS
     answer = run(tmp_path, "invmass", "fisher", "notebook-uniform", "--backend", "hmc", "--json")
     (found,) = json.loads(answer.stdout)
     assert found["inverse_fisher_z"][0][0] == pytest.approx(0.0434028, rel=1e-5)

@@ -1,6 +1,6 @@
 """Which planted fault is to be seen by which claim, on which combination."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from faults import reported, sampler
 from faults.wrapped import RightNumPyro, RightNumPyro10, Wrapped, Wrapped10
@@ -9,7 +9,7 @@ from invmass.verdicts.experiment import Settings
 from invmass.verdicts.sweep import Combination
 
 SMALL, SMALL_TOLERANCE = 0.1, 0.05  # what is no larger than the usual tolerance takes another
-FEW = 256  # replicates at the cap
+FEW = 512  # replicates at the cap; claims that a fault does not touch may take long to decide
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,9 @@ class Fault:
 
     @property
     def combination(self) -> Combination:
-        """What is judged; with a smaller tolerance where the fault is small.
-
-        A sampler that is broken itself, and not what is said of it, may be slow beyond measure:
-        of that, fewer replicates.
-        """
-        settings = Settings()
-        if self.backend.strength <= SMALL:
-            settings = replace(settings, tolerance=SMALL_TOLERANCE)
-        elif issubclass(self.backend, sampler.Replaced):
-            settings = replace(settings, replicates=FEW)
+        """What is judged; with a smaller tolerance where the fault is small."""
+        small = self.backend.strength <= SMALL
+        settings = Settings(tolerance=SMALL_TOLERANCE) if small else Settings(replicates=FEW)
         spec = f"{self.backend.__module__}:{self.backend.__qualname__}"
         return Combination(self.case, spec, self.metric, settings)
 

@@ -24,6 +24,9 @@ from invmass.geometry.transforms import Exp, LibraryTransform
 sampler_metropolis, sampler_draw_noise = sampler.metropolis, sampler.draw_noise
 
 
+LONGEST = 64  # steps of a path: what is broken takes ever shorter ones, and would go on for hours
+
+
 class Replaced(Wrapped):
     """Traced with `parts` in place of what `backends/hmc/sampler.py` has under these names."""
 
@@ -38,7 +41,7 @@ class Replaced(Wrapped):
     @contextmanager
     def in_place(self) -> Iterator[None]:
         with ExitStack() as stack:
-            for name, part in self.parts.items():
+            for name, part in {"MAX_STEPS": LONGEST, **self.parts}.items():
                 stack.enter_context(patch.object(sampler, name, part))
             for name, program in self.programs.items():
                 stack.enter_context(patch.object(hmc_static, name, program))

@@ -1,0 +1,262 @@
+"""Writes docs/speed.md: `python docs/speed.py`, on a machine that has nothing else to do.
+
+How near our own HMC comes to a bare leapfrog loop, and what tuning many chains together saves. All
+that is compared is run in turn, in one process; figures are medians.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.backends.hmc.leapfrog import ValueAndGradient
+from invmass.backends.hmc.metric import (
+    Metric,
+    make_metric,
+    momentum_from,
+    oracle_shrinkage,
+    velocity,
+)
+from invmass.backends.hmc.sampler import PATH_LENGTH, draw, draw_noise, warm_up
+from invmass.backends.hmc.schedule import pooled_schedule
+from invmass.backends.registry import load_backend
+from invmass.cases.catalogue import all_cases
+from invmass.geometry.families import Array
+from invmass.verdicts.runtime import configure_jax, provenance
+
+PAGE = Path(__file__).parent / "speed.md"
+ROUNDS = 11
+SIZES = ((100, 64), (2, 1024))  # dimension, chains
+STEPS, TRANSITIONS = 20, 100  # of a path, as in the lecture, on average; of a chain
+GAUSSIAN = "scaling-100-1e2"
+POOLED_STEPS, CHAINS = 200, 64
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    configure_jax("cpu", x64=False)
+    jax.config.update("jax_enable_compilation_cache", False)
+    where = provenance(load_backend("blackjax"))
+    told = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    page = INTRODUCTION.format(machine=f"{where['machine']}, {where['cores']} cores; {told}")
+    page += table(throughput()) + TUNING + table(tuning())
+    PAGE.write_text(page, encoding="utf-8")
+
+
+INTRODUCTION = """# How fast
+
+Written by `python docs/speed.py` on {machine}; float32.
+
+## Gradients
+
+A Gaussian with a dense metric that fits it, paths of 20 steps on average as in the lecture. *Bare*
+is nothing but the leapfrog loop: no momenta are drawn, nothing is accepted or kept.
+
+"""
+TUNING = """
+## Tuning a dense metric
+
+The 100 coordinates of `scaling-100-1e2`, 64 chains from exact draws. NUTS tunes each chain by
+itself for 1,000 steps; together they take 200 steps each. κ is the condition number of M⁻¹ whitened
+by the covariance, the median over chains; gradients are those of all chains.
+
+"""
+
+
+def throughput() -> list[dict[str, Any]]:
+    """Gradients a second of the bare loop, of our HMC and of BlackJAX's."""
+    lines = []
+    for dimension, chains in SIZES:
+        value_and_gradient, metric, positions = gaussian(dimension, chains)
+        step_size = jnp.asarray(PATH_LENGTH / STEPS, jnp.float32)
+        runs = {
+            "bare": bare(value_and_gradient, metric, step_size),
+            "hmc": ours(value_and_gradient, metric, step_size),
+            "blackjax": blackjaxs(value_and_gradient, metric, step_size),
+        }
+        rates = in_turn({name: partial(run, positions) for name, run in runs.items()})
+        lines += [
+            {
+                "dimension": dimension,
+                "chains": chains,
+                "sampler": name,
+                "million gradients/s": f"{rate / 1e6:.2f}",
+                "over bare": f"{rate / rates['bare']:.2f}",
+                "over BlackJAX": f"{rate / rates['blackjax']:.2f}",
+            }
+            for name, rate in rates.items()
+        ]
+    return lines
+
+
+def gaussian(dimension: int, chains: int) -> tuple[ValueAndGradient, Metric, Array]:
+    """A log density with correlations, its metric, and exact draws."""
+    generator = np.random.default_rng(dimension)
+    turn = np.linalg.qr(generator.normal(size=(dimension, dimension)))[0]
+    factor = turn * np.geomspace(0.3, 3.0, dimension)
+    whiten = jnp.asarray(np.linalg.inv(factor), jnp.float32)
+    metric = make_metric(jnp.asarray(factor @ factor.T, jnp.float32))
+    positions = generator.normal(size=(chains, dimension)) @ factor.T
+
+    def log_density(z: Array) -> Array:
+        return -0.5 * jnp.sum((whiten @ z) ** 2)
+
+    return jax.value_and_grad(log_density), metric, jnp.asarray(positions, jnp.float32)
+
+
+def bare(value_and_gradient: ValueAndGradient, metric: Metric, step_size: Array) -> Any:
+    """As many steps of the loop, from one momentum."""
+
+    def step(_: int, point: tuple[Array, Array]) -> tuple[Array, Array]:
+        position, momentum = point
+        position = position + step_size * velocity(metric, momentum)
+        return position, momentum + step_size * value_and_gradient(position)[1]
+
+    def chain(position: Array, white: Array) -> tuple[Array, Array]:
+        start = position, momentum_from(white, metric)
+        return jax.lax.fori_loop(0, STEPS * TRANSITIONS, step, start)
+
+    run = jax.jit(jax.vmap(chain))
+    return lambda z: (run(z, draw_noise(jax.random.key(0), z).white), len(z) * STEPS * TRANSITIONS)
+
+
+def ours(value_and_gradient: ValueAndGradient, metric: Metric, step_size: Array) -> Any:
+    """Draws of chains that share their metric."""
+
+    @jax.jit
+    def run(positions: Array) -> Any:
+        key = jax.random.key(1)
+        return draw(value_and_gradient, key, positions, metric, step_size, TRANSITIONS)
+
+    def call(positions: Array) -> tuple[Any, int]:
+        found = run(positions)
+        return found, int(found[1].gradients.sum())
+
+    return call
+
+
+def blackjaxs(value_and_gradient: ValueAndGradient, metric: Metric, step_size: Array) -> Any:
+    """The same paths by BlackJAX, all of the same length."""
+    import blackjax
+
+    sampler = blackjax.hmc(
+        lambda z: value_and_gradient(z)[0], step_size, metric.inverse_mass_matrix, STEPS
+    )
+
+    def chain(key: Array, position: Array) -> Array:
+        def step(state: Any, key: Array) -> tuple[Any, Array]:
+            state, _ = sampler.step(key, state)
+            return state, state.position
+
+        keys = jax.random.split(key, TRANSITIONS)
+        return jax.lax.scan(step, sampler.init(position), keys)[1]
+
+    run = jax.jit(jax.vmap(chain))
+    return lambda z: (
+        run(jax.random.split(jax.random.key(2), len(z)), z), len(z) * STEPS * TRANSITIONS
+    )  # fmt: skip
+
+
+def in_turn(calls: Mapping[str, Callable[[], tuple[Any, int]]]) -> dict[str, float]:
+    """Gradients a second, the median of rounds in which each has its turn."""
+    rates: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(ROUNDS + 1):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            found, gradients = call()
+            jax.block_until_ready(found)
+            if number:  # the first compiles
+                rates[name].append(gradients / (time.perf_counter() - begin))
+    return {name: float(np.median(found)) for name, found in rates.items()}
+
+
+def tuning() -> list[dict[str, Any]]:
+    """What a dense metric costs, and how good it is, by library; and with chains tuned together."""
+    case = all_cases()[GAUSSIAN]
+    truth = case.truth_in_own_space
+    starts = truth.starts(0, CHAINS).astype(np.float32)
+    covariance = truth.moments.covariance
+    lines = [together(case, starts, covariance)]
+    for name in ("numpyro", "blackjax"):
+        backend = load_backend(name)
+        keys = jax.random.split(jax.random.key(0), CHAINS)
+        first, second = (
+            seconds_of(lambda: backend.warm_up(case, "dense", keys, starts, 1000))  # noqa: B023
+            for _ in range(2)
+        )
+        tuned = second[0]
+        lines.append(
+            line(name, first[1], second[1], tuned.gradients.sum(), tuned.inverse_mass_matrix,
+                 covariance)
+        )  # fmt: skip
+    reference = lines[0]
+    for other in lines:
+        other["gradients over pooled"] = f"{other['gradients'] / reference['gradients']:.3g}"
+        other["seconds over pooled"] = f"{other['seconds'] / reference['seconds']:.3g}"
+    return [
+        {k: f"{v:,.3g}" if isinstance(v, float) else v for k, v in row.items()} for row in lines
+    ]
+
+
+def together(case: Any, starts: np.ndarray, covariance: np.ndarray) -> dict[str, Any]:
+    """All chains with one metric."""
+    posterior = case.posterior.on_device()
+    value_and_gradient = jax.value_and_grad(posterior.log_density)
+    schedule = jax.tree.map(jnp.asarray, pooled_schedule(POOLED_STEPS))
+
+    @jax.jit
+    def run(key: Array, positions: Array) -> Any:
+        first = make_metric(jnp.eye(positions.shape[1]))
+        return warm_up(value_and_gradient, key, positions, first, schedule, oracle_shrinkage)
+
+    compiling = seconds_of(lambda: run(jax.random.key(0), jnp.asarray(starts)))[1]
+    runs = [
+        seconds_of(lambda: run(jax.random.key(seed), jnp.asarray(starts)))  # noqa: B023
+        for seed in range(1, ROUNDS + 1)
+    ]
+    matrices = np.stack([np.asarray(end.metric.inverse_mass_matrix) for end, _ in runs])
+    gradients = np.median([int(end.transitions.gradients.sum()) for end, _ in runs])
+    seconds = float(np.median([seconds for _, seconds in runs]))
+    return line("hmc, pooled", compiling, seconds, gradients, matrices, covariance)
+
+
+def line(
+    name: str,
+    first: float,
+    seconds: float,
+    gradients: float,
+    matrices: np.ndarray,
+    covariance: np.ndarray,
+) -> dict[str, Any]:
+    """One row of the table."""
+    inverse = np.linalg.inv(np.linalg.cholesky(covariance))
+    values = np.linalg.eigvalsh(inverse @ matrices.astype(np.float64) @ inverse.T)
+    return {
+        "sampler": name,
+        "κ": float(np.median(values[:, -1] / values[:, 0])),
+        "gradients": float(gradients),
+        "seconds": seconds,
+        "seconds with compilation": first,
+    }
+
+
+def seconds_of(call: Callable[[], Any]) -> tuple[Any, float]:
+    """What a call gives, and how long it takes."""
+    begin = time.perf_counter()
+    found = jax.block_until_ready(call())
+    return found, time.perf_counter() - begin
+
+
+def table(lines: list[dict[str, Any]]) -> str:
+    """As markdown."""
+    rows = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows) + "\n"
+
+
+if __name__ == "__main__":
+    main()
