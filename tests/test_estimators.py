@@ -12,6 +12,7 @@ from invmass.geometry.estimators import (
     COVARIANCE_LOW_RANK,
     FISHER_DIAGONAL,
     FISHER_LOW_RANK,
+    POOLED_DENSE,
     WELFORD_BLOCK,
     LowRank,
     geometric_mean,
@@ -156,3 +157,29 @@ def test_a_site_alone_is_a_block() -> None:
 def test_a_block_metric_without_its_sites_is_refused() -> None:
     with pytest.raises(UsageError, match="call on_sites first"):
         WELFORD_BLOCK.target(np.eye(3))
+
+
+@pytest.mark.parametrize(("draws", "size"), [(500, 3), (40, 12), (2000, 50)])
+def test_oracle_shrinkage_is_the_expectation_of_what_is_estimated(draws: int, size: int) -> None:
+    """By Monte Carlo, with the estimate of scikit-learn's formula on correlations."""
+    lags = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+    scale = np.geomspace(0.1, 10.0, size)
+    covariance = 0.6**lags * np.outer(scale, scale)
+    generator, found = np.random.default_rng(size), []
+    for _ in range(200):
+        sample = np.cov(generator.multivariate_normal(np.zeros(size), covariance, draws).T)
+        spread = np.sqrt(np.diag(sample))
+        squares = np.sum((sample / np.outer(spread, spread)) ** 2)
+        weight = ((1 - 2 / size) * squares + size**2) / ((draws + 1 - 2 / size) * (squares - size))
+        found.append(np.where(np.eye(size), sample, (1 - min(weight, 1)) * sample))
+    expected = POOLED_DENSE.regularised(covariance, draws)
+    units = np.outer(scale, scale)
+    error = 5 * np.std(found, axis=0) / np.sqrt(200) / units
+    assert np.all(np.abs(np.mean(found, axis=0) - expected) / units < error + 0.01)
+    assert np.max(np.abs(expected - covariance) / units) > 2 / draws
+    np.testing.assert_array_equal(np.diag(expected), np.diag(covariance))
+
+
+def test_oracle_shrinkage_of_one_coordinate_or_of_nothing_is_none() -> None:
+    for matrix in (np.array([[4.0]]), np.zeros((2, 2))):
+        np.testing.assert_array_equal(POOLED_DENSE.regularised(matrix, 500), matrix)
