@@ -96,8 +96,8 @@ def table(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> str:
     """Fault by claim, as markdown; then what cannot be seen."""
     claims = [name for name in CLAIMS if name in set(rows["claim"])]
     lines = [
-        "| fault | strength | case | " + " | ".join(claims) + " |",
-        "|---" * (3 + len(claims)) + "|",
+        "| fault | strength | case | metric | " + " | ".join(claims) + " |",
+        "|---" * (4 + len(claims)) + "|",
     ]
     for fault in planted:
         wanted = [fault.combination.cell(seed) for seed in seeds]
@@ -105,7 +105,8 @@ def table(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> str:
         told = [cell(chosen, claim, claim == fault.claim, len(seeds)) for claim in claims]
         what = (fault.backend.__doc__ or "").strip().splitlines()[0]
         strength = f"{fault.backend.strength:.0%}" if fault.backend.strength < 1 else ""
-        lines.append(f"| {what} | {strength} | {fault.case} | " + " | ".join(told) + " |")
+        where = f"{fault.case} | {fault.metric}"
+        lines.append(f"| {what} | {strength} | {where} | " + " | ".join(told) + " |")
     hidden = [f"- {what}: {why}" for what, why in UNSEEN.items()]
     return "\n".join([*lines, "", "What no claim can see:", "", *hidden, ""])
 
