@@ -53,8 +53,8 @@ bound is smaller than that look.
 ## The interval of few replicates
 
 How often a single interval misses on its worse side, over what is promised, for the noisiest entry.
-Cox's interval takes ratios for log-normal and its own width for known to within Student's t: both
-are approximations, and matter where there are few replicates and α is small. Verdicts begin with 64
+The interval takes ratios for log-normal, and is widened by the skewness that their logarithms show:
+approximations, which matter where there are few replicates and α is small. Verdicts begin with 64
 replicates (8 beyond 40 coordinates, where an entry is a mean over coordinates).
 
 {coverage_table}

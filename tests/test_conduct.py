@@ -141,3 +141,19 @@ def test_many_coordinates_are_judged_together(
     verdict = judge.target(experiment)
     assert verdict.status is status
     assert verdict.replicates == 8
+
+
+@pytest.mark.parametrize(("last_places", "status"), [(20, Status.PASS), (200, Status.FAIL)])
+def test_rounding_is_not_taken_for_a_lack_of_symmetry(last_places: int, status: Status) -> None:
+    """Sums of products in float32 come out some last places apart, up to 7 in 1,024 replicates."""
+    experiment = Experiment(all_cases()[conduct.FIT], HandRolledHMC(), "dense", Settings())
+    target = experiment.estimator.regularised(experiment.target, 500)
+    generator = np.random.default_rng(0)
+    matrices = np.stack([target * generator.normal(1.0, 0.01) for _ in range(64)])
+    upper = last_places * np.finfo(np.float32).eps * np.triu(np.ones_like(target), 1)
+    ones, size = np.ones(64), np.abs(target).max()
+    matrices = (matrices + upper * size).astype(np.float32)
+    tuned = Tuned(matrices, ones, np.zeros((64, 3)), ones, ones, ones, 500)
+    experiment._tuned.append(tuned)
+    verdict = conduct.contract(experiment)
+    assert verdict.status is status, verdict.worst
