@@ -1,6 +1,7 @@
 """Writes docs/calibration.md and its picture from the rows that `invmass calibrate` has written.
 
-`python docs/calibration.py FOLDER`; the page says which runs they are.
+`python docs/calibration.py FOLDER` adds the rows of a results folder to docs/calibration.parquet,
+where those of earlier runs are, and makes the page of all of them.
 """
 
 from pathlib import Path
@@ -15,11 +16,13 @@ from invmass.reports import calibration as measured
 from invmass.reports.cells import load_cells
 
 HERE = Path(__file__).parent
+ROWS = HERE / "calibration.parquet"
 STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 INTRODUCTION = """# How often a verdict errs
 
-Written by `python docs/calibration.py` from the rows of `invmass calibrate`: {warm_ups:,} warm-ups
-of {samplers}, on {cases}, {metrics} metrics, {cells} cells of their own seeds, on {machine}.
+Written by `python docs/calibration.py` from the rows of `invmass calibrate`, which are in
+[calibration.parquet](calibration.parquet): {warm_ups:,} warm-ups of {samplers}, on {cases},
+{metrics} metrics, {cells} cells of their own seeds, on {machine}.
 
 ## On the samplers themselves
 
@@ -66,7 +69,11 @@ replicates (8 beyond 40 coordinates, where an entry is a mean over coordinates).
 def main(results: Path) -> None:
     """The page, and its picture."""
     rows = load_cells(results)
-    rows = rows[rows["kind"] == "calibration"]
+    rows = rows[rows["kind"] == "calibration"].dropna(axis="columns", how="all")
+    if ROWS.exists():
+        earlier = pd.read_parquet(ROWS)
+        rows = pd.concat([earlier[~earlier["cell"].isin(rows["cell"])], rows])
+    rows.drop(columns="versions", errors="ignore").to_parquet(ROWS)
     samplers = measured.on_samplers(rows)
     power = measured.power(rows, by=())
     text = INTRODUCTION.format(

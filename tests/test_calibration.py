@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from invmass.options import FAIL, INCONCLUSIVE
 from invmass.reports import calibration as measured
+from invmass.sweeps import _promises
 from invmass.verdicts.calibration import Trial, calibrate, wald_bound
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.sweep import Combination
@@ -84,3 +86,24 @@ def test_intervals_of_few_replicates_are_counted(rows: pd.DataFrame) -> None:
     assert set(coverage["replicates"]) == {8, 16, 32, 64, 128}
     at_one_percent = coverage.query("alpha == 0.01 and replicates >= 64")
     assert (at_one_percent["over promised"] < 5).all()
+
+
+def changed(rows: pd.DataFrame, source: str, **changes: int) -> pd.DataFrame:
+    return rows.assign(
+        **{k: rows[k].where(rows["source"] != source, v) for k, v in changes.items()}
+    )
+
+
+def test_promise_is_kept_broken_or_not_shown(rows: pd.DataFrame) -> None:
+    """Four hundred verdicts are too few for a rate of 1e-4; a million without an error are not."""
+    assert set(_promises(rows)) == {INCONCLUSIVE}
+    assert (
+        "too few verdicts to show that rates are below α = 0.0001"
+        in (_promises(rows)[INCONCLUSIVE])
+    )
+    many = changed(rows, "resampled", verdicts=1_000_000, passed=0, failed=0)
+    assert _promises(many) == {}
+    worse = changed(many, "resampled", failed=20_000)
+    assert "wrong fail, one entry at its margin: 0.02, promised 0.01" in _promises(worse)[FAIL]
+    alarmed = changed(many, "sampler", failed=1)
+    assert "1 false alarm(s) on the samplers themselves" in _promises(alarmed)[FAIL]
