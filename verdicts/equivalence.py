@@ -141,7 +141,8 @@ def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
     elif scale == "log":
         found, low, high = _log_normal_mean(np.log(values), alpha)
     else:
-        found, error = float(np.mean(values)), np.std(values, ddof=1) / math.sqrt(count)
+        found = float(np.mean(values))
+        error = float(np.std(values, ddof=1)) / math.sqrt(count)
         above, below = _quantiles(values, alpha)
         low, high = found - above * error, found + below * error
     return Interval(
