@@ -68,6 +68,7 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
         "seconds_min": stats.min,
         "seconds_max": stats.max,
         "rounds": ROUNDS,
+        "round_seconds": list(stats.data),
         "replicates": len(answer.acceptance),
     }
     return answer, timing

@@ -27,3 +27,7 @@ class SingularFisherError(InvmassError):
 
 class RowsError(InvmassError):
     """A results folder cannot be read or written."""
+
+
+class NoOverlapError(RowsError):
+    """Two results folders hold no rows that can be compared with each other."""

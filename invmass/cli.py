@@ -10,6 +10,7 @@ import click
 import pytest
 
 from invmass import distribution, plugin
+from invmass.compare import compare
 from invmass.geometry.errors import InvmassError, RowsError
 from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, USAGE, options
 from invmass.reports.rows import load_rows
@@ -79,6 +80,9 @@ def report(results: Path, output: Path, as_json: bool) -> None:
     else:
         for path in paths:
             click.echo(f"wrote {path}")
+
+
+cli.add_command(compare)
 
 
 def main() -> None:

@@ -14,6 +14,12 @@ STYLE = {
     "inconclusive": "yellow",
     "undecided": "yellow",
     "error": "bold magenta",
+    "slower": "bold red",
+    "worse": "bold red",
+    "faster": "green",
+    "better": "green",
+    "changed": "cyan",
+    "too few rounds": "yellow",
 }
 
 

@@ -30,9 +30,9 @@ VERDICT = (
     "window", "step_size", "gradients", "acceptance", "divergences",
 )  # fmt: skip
 TIMING = (
-    "phase", "compile_seconds", "seconds", "seconds_min", "seconds_max", "rounds", "replicates",
-    "num_warmup", "num_samples", "gradients", "gradients_per_second", "min_bulk_ess", "max_rhat",
-    "ess_per_second", "ess_per_gradient", "message",
+    "phase", "compile_seconds", "seconds", "seconds_min", "seconds_max", "rounds", "round_seconds",
+    "replicates", "num_warmup", "num_samples", "gradients", "gradients_per_second", "min_bulk_ess",
+    "max_rhat", "ess_per_second", "ess_per_gradient", "message",
 )  # fmt: skip
 
 

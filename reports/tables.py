@@ -33,7 +33,7 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
 
     On the log scale a deviation is `found / expected - 1`, on the linear one `found - expected`.
     """
-    judged = _located(rows[rows["kind"] == "verdict"])
+    judged = located(rows[rows["kind"] == "verdict"])
     newest = judged[judged["run_id"] == _newest_run(judged)].copy()
     # A status that nobody defined must not pass for a green one.
     newest["status"] = newest["status"].where(newest["status"].isin(STATUSES), "error")
@@ -44,7 +44,7 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
 
 def superseded(rows: pd.DataFrame) -> pd.DataFrame:
     """Verdicts that a newer run of the same check has replaced."""
-    judged = _located(rows[rows["kind"] == "verdict"])
+    judged = located(rows[rows["kind"] == "verdict"])
     return judged[judged["run_id"] != _newest_run(judged)].reset_index(drop=True)
 
 
@@ -103,7 +103,7 @@ def deviation_parts(rows: pd.DataFrame) -> pd.DataFrame:
 
 def timings(rows: pd.DataFrame) -> pd.DataFrame:
     """One line for each combination that was timed: COMBINATION, TIMINGS and the message."""
-    newest = _in_order(_located(latest(rows, "timing")))
+    newest = _in_order(located(latest(rows, "timing")))
     keys = list(COMBINATION)
     table = newest[keys].drop_duplicates().set_index(keys)
     warmup, sampling = (
@@ -150,7 +150,7 @@ def records(cell: Any) -> list[dict[str, Any]]:
     return [record for record in cell if isinstance(record, dict)] if isinstance(cell, list) else []
 
 
-def _located(rows: pd.DataFrame) -> pd.DataFrame:
+def located(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows with the device and dtype of their run where they lack them; else missing names are "".
 
     A check that broke down before it began does not say where; the rest of its run does.
