@@ -16,11 +16,11 @@ STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
 INTRODUCTION = """# The cases
 
 Written by `python docs/cases.py`. Each picture shows exact draws, made without a sampler, of the
-first coordinates: left in constrained space x, right in unconstrained space z as Stan, BlackJAX and
-our own HMC have it (other libraries may differ: `invmass fisher CASE`). Over them in z the inverse
-Fisher information at the true parameters, in orange, and the covariance, dashed: the matrix that
-warm-up estimates. Curves and ellipses of one standard deviation; they are those of a normal
-distribution about the mean.
+first coordinate and the last: left in constrained space x, right in unconstrained space z as Stan,
+BlackJAX and our own HMC have it (other libraries may differ: `invmass fisher CASE`). Over them in z
+the inverse Fisher information at the true parameters, in orange, and the covariance, dashed: the
+matrix that warm-up estimates. Curves and ellipses of one standard deviation; they are those of a
+normal distribution about the mean.
 
 The *gap* is how far the covariance is from the inverse Fisher: the largest deviation among the
 entries of one whitened by the other, of the logarithm of a ratio or of a correlation. Up to 0.05
@@ -65,22 +65,26 @@ def section(case: Case) -> str:
 
 def picture(case: Case, truth: Truth) -> Figure:
     """Densities in x and in z."""
+    shown = [0] if case.dimension == 1 else [0, -1]
     free = case.starts(0, DRAWS)
-    z = case.free_to_unconstrained(free, truth.transforms)
-    labels = case.posterior.coordinates
+    z = case.free_to_unconstrained(free, truth.transforms)[:, shown]
+    free, labels = free[:, shown], [case.posterior.coordinates[i] for i in shown]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 2.6), layout="constrained")
+        figure = Figure(figsize=(6.4, 2.8), layout="constrained")
         in_x, in_z = figure.subplots(1, 2)
         for axes, points, space in ((in_x, free, "x"), (in_z, z, "z")):
             draw = line if case.dimension == 1 else plane
             draw(axes, points, [f"{space}: {label}" for label in labels])
         for matrix, style in (
-            (truth.inverse_fisher, {"color": "#D55E00", "lw": 1.6}),
-            (truth.moments.covariance, {"color": "#222222", "lw": 1.2, "ls": "--"}),
+            (truth.inverse_fisher, {"color": "#D55E00", "lw": 1.6, "label": "inverse Fisher"}),
+            (truth.moments.covariance, {"color": "#222222", "ls": "--", "label": "covariance"}),
         ):
             if np.all(np.isfinite(matrix)):
                 over = normal_curve if case.dimension == 1 else ellipse
-                over(in_z, truth.moments.mean, matrix, style)
+                over(in_z, truth.moments.mean[shown], matrix[np.ix_(shown, shown)], style)
+        figure.legend(
+            *in_z.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False
+        )
     return figure
 
 
@@ -96,9 +100,9 @@ def line(axes: Axes, points: np.ndarray, labels: list[str]) -> None:
 
 def plane(axes: Axes, points: np.ndarray, labels: list[str]) -> None:
     """Where the draws of two coordinates lie."""
-    low, high = np.quantile(points[:, :2], [0.002, 0.998], axis=0)
-    inside = np.all((points[:, :2] > low) & (points[:, :2] < high), axis=1)
-    u, v = points[inside, :2].T
+    low, high = np.quantile(points, [0.002, 0.998], axis=0)
+    inside = np.all((points > low) & (points < high), axis=1)
+    u, v = points[inside].T
     axes.hexbin(u, v, gridsize=36, cmap="Blues", mincnt=1, linewidths=0.0)
     axes.set(xlabel=labels[0], ylabel=labels[1])
 
@@ -112,10 +116,10 @@ def normal_curve(axes: Axes, mean: np.ndarray, variance: np.ndarray, style: dict
 
 
 def ellipse(axes: Axes, mean: np.ndarray, covariance: np.ndarray, style: dict) -> None:
-    """One standard deviation about the mean of the first two coordinates."""
+    """One standard deviation about the mean of two coordinates."""
     angle = np.linspace(0.0, 2 * np.pi, 200)
-    factor = np.linalg.cholesky(covariance[:2, :2])
-    axes.plot(*(mean[:2, None] + factor @ [np.cos(angle), np.sin(angle)]), **style)
+    factor = np.linalg.cholesky(covariance)
+    axes.plot(*(mean[:, None] + factor @ [np.cos(angle), np.sin(angle)]), **style)
 
 
 if __name__ == "__main__":

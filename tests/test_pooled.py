@@ -19,7 +19,7 @@ def matrices(generator: np.random.Generator, correlation: float) -> np.ndarray:
 @pytest.mark.parametrize("correlation", [0.0, SIZE])
 def test_pooled_statistics_miss_no_more_often_than_they_promise(correlation: float) -> None:
     """Were the products taken for independent, the squares would miss ten times as often."""
-    alpha, rounds = 0.02, 1500
+    alpha, rounds = 0.02, 600
     generator = np.random.default_rng(1)
     expected = {"squares off the diagonal": 2 * (D - 1) * correlation**2 / D}
     missed = dict.fromkeys(("mean of the ratios", "squares off the diagonal"), 0)
