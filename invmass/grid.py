@@ -28,6 +28,7 @@ Work = Callable[[Task], list[Row]]
 Lost = Callable[[Task, str], list[Row]]
 
 CONNECTION = 10.0  # seconds to reach a scheduler
+RENEWED = 32  # tasks of a process: what JAX has traced stays in its memory, 4 GiB after so many
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Processes(Executor):
         from pebble import ProcessPool
 
         spawn = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
-        self.pool, self.limit = ProcessPool(count, context=spawn), limit
+        self.pool, self.limit = ProcessPool(count, max_tasks=RENEWED, context=spawn), limit
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return self.pool.schedule(fn, args=args, kwargs=kwargs, timeout=self.limit)
