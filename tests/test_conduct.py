@@ -143,6 +143,19 @@ def test_many_coordinates_are_judged_together(
     assert verdict.replicates == 8
 
 
+@pytest.mark.parametrize(("copies", "status"), [(2, Status.PASS), (8, Status.FAIL)])
+def test_coincidence_is_not_taken_for_a_matrix_that_is_shared(copies: int, status: Status) -> None:
+    """Single numbers in float32 are equal now and then, and eight of 64 never."""
+    experiment = Experiment(all_cases()["gaussian_mean"], HandRolledHMC(), "diagonal", Settings())
+    target = experiment.estimator.regularised(experiment.target, 500)
+    matrices = target * np.random.default_rng(0).normal(1.0, 0.1, (64, 1))
+    matrices[:copies] = matrices[0]
+    ones = np.ones(64)
+    tuned = Tuned(matrices.astype(np.float32), ones, np.zeros((64, 1)), ones, ones, ones, 500)
+    experiment._tuned.append(tuned)
+    assert conduct.contract(experiment).status is status
+
+
 @pytest.mark.parametrize(("last_places", "status"), [(20, Status.PASS), (200, Status.FAIL)])
 def test_rounding_is_not_taken_for_a_lack_of_symmetry(last_places: int, status: Status) -> None:
     """Sums of products in float32 come out some last places apart, up to 7 in 1,024 replicates."""
