@@ -28,7 +28,9 @@ Work = Callable[[Task], list[Row]]
 Lost = Callable[[Task, str], list[Row]]
 
 CONNECTION = 10.0  # seconds to reach a scheduler
-RENEWED = 32  # tasks of a process: what JAX has traced stays in its memory, 4 GiB after so many
+# Tasks of a process: what JAX has compiled stays. After some ninety, at 4 GiB, XLA found no room
+# for more code, and ended the process.
+RENEWED = 32
 
 
 @dataclass(frozen=True)
