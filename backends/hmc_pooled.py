@@ -12,7 +12,7 @@ from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.metric import make_metric, oracle_shrinkage
 from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, warm_up
 from invmass.backends.hmc.schedule import Schedule, last_window, pooled_schedule
-from invmass.backends.hmc_static import HandRolledHMC, sample_by_chain
+from invmass.backends.hmc_static import HandRolledHMC, sample_by_chain, tuned_from
 from invmass.cases.case import Case
 from invmass.geometry.estimators import POOLED_DENSE, RUNNING_VARIANCE, Estimator
 from invmass.geometry.families import Array
@@ -69,15 +69,7 @@ class PooledHMC(Backend):
             jnp.asarray(supplied),
             jax.tree.map(jnp.asarray, schedule),
         )
-        return Tuned(
-            inverse_mass_matrix=np.asarray(end.metric.inverse_mass_matrix),
-            step_size=np.asarray(end.step_size),
-            position=np.asarray(end.state.position[:, 0]),
-            gradients=np.asarray(end.transitions.gradients.sum(axis=(1, 2))),
-            acceptance=np.asarray(end.transitions.acceptance.mean(axis=(1, 2))),
-            divergences=np.asarray(end.transitions.divergent.sum(axis=(1, 2))),
-            window=self.chains * last_window(schedule),
-        )
+        return tuned_from(end, self.chains * last_window(schedule))
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
         return sample_by_chain(case, tuned, keys, num_samples)

@@ -10,7 +10,7 @@ import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.metric import make_metric, stan_shrinkage
-from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, draw, warm_up
+from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
 from invmass.backends.hmc.schedule import Schedule, dense_schedule, last_window, stan_schedule
 from invmass.cases.case import Case
 from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
@@ -70,18 +70,23 @@ class HandRolledHMC(Backend):
             jnp.asarray(initial),
             jax.tree.map(jnp.asarray, schedule),
         )
-        return Tuned(
-            inverse_mass_matrix=np.asarray(end.metric.inverse_mass_matrix),
-            step_size=np.asarray(end.step_size),
-            position=np.asarray(end.state.position[:, 0]),
-            gradients=np.asarray(end.transitions.gradients.sum(axis=(1, 2))),
-            acceptance=np.asarray(end.transitions.acceptance.mean(axis=(1, 2))),
-            divergences=np.asarray(end.transitions.divergent.sum(axis=(1, 2))),
-            window=last_window(schedule),
-        )
+        return tuned_from(end, last_window(schedule))
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
         return sample_by_chain(case, tuned, keys, num_samples)
+
+
+def tuned_from(end: WarmedUp, window: int) -> Tuned:
+    """What warm-up of R replicates left behind; of each one, the position of its first chain."""
+    return Tuned(
+        inverse_mass_matrix=np.asarray(end.metric.inverse_mass_matrix),
+        step_size=np.asarray(end.step_size),
+        position=np.asarray(end.state.position[:, 0]),
+        gradients=np.asarray(end.transitions.gradients.sum(axis=(1, 2))),
+        acceptance=np.asarray(end.transitions.acceptance.mean(axis=(1, 2))),
+        divergences=np.asarray(end.transitions.divergent.sum(axis=(1, 2))),
+        window=window,
+    )
 
 
 def sample_by_chain(case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
