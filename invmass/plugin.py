@@ -156,6 +156,7 @@ def stable_id(item: pytest.Item) -> str:
     return f"{item.path.stem}::{item.name}"
 
 
+@pytest.hookimpl(trylast=True)  # so that -k does not take away what is not known
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> None:

@@ -68,6 +68,7 @@ def test_bad_input_is_one_message_and_status_2(
     ("backend", "name", "told"),
     [
         ("Raises", "raises", "the backend raised RuntimeError: the library gave up"),
+        ("Exits", "exits", "the backend raised SystemExit: 0"),
         ("NotFinite", "not-finite", "inverse_mass_matrix is not finite in 1 of 64 replicates"),
         ("WrongShape", "wrong-shape", "inverse_mass_matrix has shape (64, 0), expected (64, 1)"),
         ("NotPositive", "not-positive", "inverse_mass_matrix is not positive definite in 64 of"),
@@ -79,6 +80,9 @@ def test_broken_backend_costs_its_own_checks_only(
     answer = validate(tmp_path, "--backend", f"faults.breaking:{backend}", "--backend", "hmc")
     assert answer.returncode == 1
     assert told in answer.stdout
+    assert f"repeat: invmass check gaussian_mean --backend faults.breaking:{backend}" in (
+        answer.stdout
+    )
     assert "error" in statuses(tmp_path, name)
     assert statuses(tmp_path, "hmc") == {"pass"}
 
@@ -169,8 +173,13 @@ def test_known_failure_must_fail_and_must_exist(tmp_path: Path) -> None:
     answer = validate(tmp_path, "--backend", "hmc", *words)
     assert answer.returncode == 1
     assert "XPASS(strict)" in answer.stdout
+    known.write_text("test_mass_matrix::test_inverse_fisher[gaussian_mean-hmc-dens]  # a slip\n")
+    answer = validate(tmp_path, "--backend", "hmc", *words)  # of one case, backend and metric
+    assert answer.returncode == 1
+    assert "inverse_fisher[gaussian_mean-hmc-dens]" in answer.stdout
     known.write_text("test_mass_matrix::test_that_is_not_there  # no\n")
-    answer = run(tmp_path, "invmass", "validate", *words[:2], "--", "-k", "entries")
+    only = ("--", "-k", "test_inverse_fisher and gaussian_mean-hmc-diagonal")
+    answer = run(tmp_path, "invmass", "validate", *words[:2], *only)
     assert answer.returncode == 1
     assert "entries that match no test\n" in answer.stdout
     assert f"{known}: test_mass_matrix::test_that_is_not_there" in answer.stdout

@@ -18,6 +18,15 @@ class Raises(Wrapped):
         raise RuntimeError("the library gave up")
 
 
+class Exits(Wrapped):
+    """Ends the process as if all were well."""
+
+    name = "exits"
+
+    def tamper(self, matrix: np.ndarray) -> np.ndarray:
+        raise SystemExit(0)
+
+
 class OutOfMemory(Wrapped):
     name = "out-of-memory"
 
