@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import pytest
 
+from invmass.backends.backend import Backend
 from invmass.backends.registry import load_backend
 from invmass.cases.catalogue import all_cases
 from invmass.plugin import RECORD, TIMING, WRITER, option
@@ -54,6 +55,9 @@ def _jax(request: pytest.FixtureRequest) -> Iterator[None]:
     gc.freeze()  # when pytest ends it collects garbage again and again, among millions of objects
 
 
+_latest: dict[str, Backend] = {}  # of this process
+
+
 @pytest.fixture(scope="session")
 def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
     """The replicates of one combination, shared by all the claims about it."""
@@ -63,6 +67,9 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
         pytest.skip(reason)
     settings = settings_from(partial(option, request.config))
     case = all_cases()[cell.case]
+    if _latest.get("backend", backend) is not backend:  # which has programs of its own
+        jax.clear_caches()
+    _latest["backend"] = backend
     yield Experiment(case, backend, cell.metric, settings)
     if case.tier == "full":  # few of these share programs; all of them together fill the memory
         jax.clear_caches()

@@ -1,0 +1,17 @@
+"""Room for what is compiled next."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_programs_of_other_modules() -> Iterator[None]:
+    """Let go of what a module has compiled: a process has room for so many programs only.
+
+    At its end XLA finds no memory for another, and ends the process.
+    """
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
