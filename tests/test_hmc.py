@@ -269,9 +269,9 @@ def accumulated(z: np.ndarray, like: np.ndarray) -> Welford:
     return jax.jit(lambda z: jax.lax.scan(add, welford_init(like), z)[0])(z)
 
 
-@pytest.mark.parametrize(("d", "count"), [(2, 500), (30, 100), (30, 20)])
+@pytest.mark.parametrize(("d", "count"), [(30, 100), (30, 400), (200, 500)])
 def test_oracle_shrinkage_is_that_of_scikit_learn(d: int, count: int) -> None:
-    """There of draws of unit variance, whose mean is known to be zero."""
+    """There of draws of unit variance, whose mean is known, and without the terms in 2/d."""
     covariance = pytest.importorskip("sklearn.covariance")
     z = np.random.default_rng(d + count).multivariate_normal(
         np.zeros(d), autoregressive(d), size=count
@@ -279,9 +279,13 @@ def test_oracle_shrinkage_is_that_of_scikit_learn(d: int, count: int) -> None:
     z = (z - z.mean(axis=0)) / z.std(axis=0)
     scale = np.geomspace(0.01, 100.0, d)
     state = accumulated((z * scale)[:, None], np.zeros((d, d)))
-    found = oracle_shrinkage(state) / np.outer(scale, scale) * (count - 1) / count
-    expected = covariance.OAS(assume_centered=True).fit(z).covariance_
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
+    found = np.asarray(oracle_shrinkage(state)) / np.outer(scale, scale) * (count - 1) / count
+    sample, below = z.T @ z / count, np.tril_indices(d, -1)
+    shrinkage = 1 - np.sum(found[below] * sample[below]) / np.sum(sample[below] ** 2)
+    expected = covariance.OAS(assume_centered=True).fit(z).shrinkage_
+    assert shrinkage == pytest.approx(expected, rel=2 / d)
+    np.testing.assert_allclose(found[below], (1 - shrinkage) * sample[below], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(np.diag(found), 1.0, rtol=1e-9)
     assert np.linalg.eigvalsh(found)[0] > 0
 
 
