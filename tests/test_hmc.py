@@ -549,6 +549,23 @@ def test_warm_up_drives_acceptance_to_its_target_and_keeps_a_metric_that_is_not_
 # -- the plain sampler, on the lecture's settings
 
 
+@pytest.mark.parametrize("inverse", [np.ones(2), np.eye(2)], ids=["diagonal", "dense"])
+def test_chains_that_have_not_moved_leave_the_metric_as_it_was(inverse: np.ndarray) -> None:
+    """At a step that is far too long all stay, and show no variance."""
+    narrow = jax.value_and_grad(lambda z: -0.5 * jnp.sum((z / 1e-9) ** 2))
+    once = np.array([True])
+    end = warm_up(
+        narrow,
+        jax.random.key(0),
+        jnp.zeros((16, 2)),
+        make_metric(jnp.asarray(inverse)),
+        Schedule(collects=once, ends_window=once),
+        oracle_shrinkage,
+    )
+    assert not np.any(end.transitions.accepted)
+    np.testing.assert_array_equal(end.metric.inverse_mass_matrix, inverse)
+
+
 def lecture_run(key: Array) -> Samples:
     """Thirty draws from (0, 2)."""
     return sample(

@@ -175,8 +175,11 @@ def warm_up(
         )
 
         def renew(_):  # type: ignore[no-untyped-def]
+            estimated = make_metric(estimate(welford))
+            # chains that have not moved show no variance: then what is known stays
+            found = jnp.all(jnp.isfinite(estimated.momentum_factor))
             return (
-                make_metric(estimate(welford)),
+                jax.tree.map(lambda new, old: jnp.where(found, new, old), estimated, metric),
                 dual_averaging.init(jnp.exp(averaging.log_average)),
                 welford_init(metric.inverse_mass_matrix),
             )
