@@ -19,7 +19,7 @@ from invmass.geometry.families import Array
 from invmass.geometry.posterior import Posterior
 from invmass.geometry.transforms import Transforms
 
-SHORTEST = 20  # steps that leave room for a window
+SHORTEST = 50  # steps that leave room for windows, and for the step size between them
 
 
 @final
@@ -55,12 +55,14 @@ class PooledHMC(Backend):
         starts: np.ndarray,
         num_warmup: int,
         supplied: np.ndarray | None = None,
+        *,
+        kept: bool = True,
     ) -> Tuned:
         schedule = pooled_schedule(max(SHORTEST, num_warmup // self.share))
         if supplied is None:
             identity = np.ones(case.dimension, starts.dtype)
             supplied = np.diag(identity) if self.estimators[metric].dense else identity
-        else:
+        elif kept:
             schedule = Schedule(*(np.zeros_like(flags) for flags in schedule))
         end = _warm_up_program(self.chains)(
             case.posterior.on_device(),
