@@ -12,6 +12,7 @@ import numpy as np
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.schedule import last_window, stan_schedule
 from invmass.cases.case import Case
+from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import (
     COVARIANCE_LOW_RANK,
     FISHER_DIAGONAL,
@@ -72,13 +73,17 @@ class BlackJAXNUTS(Backend):
         starts: np.ndarray,
         num_warmup: int,
         supplied: np.ndarray | None = None,
+        *,
+        kept: bool = True,
     ) -> Tuned:
-        initial, recipe = None, _RECIPES[metric]
-        if supplied is not None:
+        recipe, held = _RECIPES[metric], supplied is not None and kept
+        if held:
             # low-rank recipes would ignore it; without windows no recipe does more than hold it
-            initial = jnp.asarray(supplied)
-            recipe = "welford_diag" if supplied.ndim == 1 else "welford_dense"
-        program = _warm_up_program(recipe, num_warmup)
+            recipe = "welford_dense" if np.ndim(supplied) == 2 else "welford_diag"
+        elif supplied is not None and recipe.endswith("low_rank"):
+            raise UsageError(f"blackjax: {metric} starts from no metric that is supplied")
+        initial = None if supplied is None else jnp.asarray(supplied)
+        program = _warm_up_program(recipe, num_warmup, held)
         state, parameters, info = program(
             case.posterior.on_device(), keys, jnp.asarray(starts), initial
         )
@@ -89,7 +94,7 @@ class BlackJAXNUTS(Backend):
             gradients=np.asarray(info.num_integration_steps.sum(axis=1)),
             acceptance=np.asarray(info.acceptance_rate.mean(axis=1)),
             divergences=np.asarray(info.is_divergent.sum(axis=1)),
-            window=last_window(stan_schedule(num_warmup)) if supplied is None else 0,
+            window=0 if held else last_window(stan_schedule(num_warmup)),
         )
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
@@ -114,7 +119,7 @@ def _all_fast(num_steps: int) -> Array:
 
 
 @cache
-def _warm_up_program(recipe: str, num_warmup: int) -> Any:
+def _warm_up_program(recipe: str, num_warmup: int, held: bool) -> Any:
     import blackjax
     from blackjax.adaptation.base import get_filter_adapt_info_fn
 
@@ -126,7 +131,7 @@ def _warm_up_program(recipe: str, num_warmup: int) -> Any:
             posterior.log_density,
             metric=metric,
             initial_inverse_mass_matrix=supplied,
-            schedule_fn=None if supplied is None else _all_fast,
+            schedule_fn=_all_fast if held else None,
             adaptation_info_fn=get_filter_adapt_info_fn(info_keys=set(_STATISTICS)),
         )
         (state, parameters), info = warm_up.run(key, start, num_warmup)

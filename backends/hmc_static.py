@@ -52,6 +52,8 @@ class HandRolledHMC(Backend):
         starts: np.ndarray,
         num_warmup: int,
         supplied: np.ndarray | None = None,
+        *,
+        kept: bool = True,
     ) -> Tuned:
         dense = self.estimators[metric].dense
         schedule = (
@@ -59,15 +61,15 @@ class HandRolledHMC(Backend):
         )
         if supplied is None:
             identity = np.ones(case.dimension)
-            initial = np.diag(identity) if dense else identity
-        else:
-            initial, never = supplied, np.zeros(num_warmup, dtype=bool)
+            supplied = np.diag(identity) if dense else identity
+        elif kept:
+            never = np.zeros(num_warmup, dtype=bool)
             schedule = Schedule(never, never)
         end = _warm_up_program()(
             case.posterior.on_device(),
             keys,
             jnp.asarray(starts),
-            jnp.asarray(initial),
+            jnp.asarray(supplied),
             jax.tree.map(jnp.asarray, schedule),
         )
         return tuned_from(end, last_window(schedule))

@@ -65,11 +65,13 @@ class NumPyroNUTS(Backend):
         starts: np.ndarray,
         num_warmup: int,
         supplied: np.ndarray | None = None,
+        *,
+        kept: bool = True,
     ) -> Tuned:
         from numpyro.infer.hmc_util import build_adaptation_schedule
 
         estimator = self.estimators[metric].on_sites(case.posterior.slices)
-        adapt, block = supplied is None, estimator.block
+        adapt, block = supplied is None or not kept, estimator.block
         if block and supplied is not None and np.any(supplied != estimator.shaped(supplied)):
             raise UsageError("numpyro: a supplied block metric must be zero outside its block")
         initial = None if supplied is None else jnp.asarray(supplied)
@@ -117,7 +119,7 @@ def _warm_up_program(metric: str, adapt: bool, num_warmup: int) -> Any:
             _model,
             dense_mass=_dense_mass(posterior, metric),
             adapt_mass_matrix=adapt,
-            inverse_mass_matrix=None if adapt else _split(supplied, posterior, metric),
+            inverse_mass_matrix=None if supplied is None else _split(supplied, posterior, metric),
         )
         mcmc = MCMC(
             kernel,

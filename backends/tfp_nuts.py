@@ -62,6 +62,8 @@ class TFPNUTS(Backend):
         starts: np.ndarray,
         num_warmup: int,
         supplied: np.ndarray | None = None,
+        *,
+        kept: bool = True,
     ) -> Tuned:
         dense = self.estimators[metric].dense
         if supplied is None and not dense:
@@ -72,7 +74,7 @@ class TFPNUTS(Backend):
         schedule = dense_schedule(num_warmup, case.dimension)
         if supplied is None:
             supplied = np.eye(case.dimension)
-        else:
+        elif kept:
             never = np.zeros(num_warmup, dtype=bool)
             schedule = Schedule(never, never)
         tuned = _composed_program()(

@@ -6,6 +6,7 @@ JAX is configured here and never in the plugin, which every pytest session loads
 import gc
 from collections.abc import Iterator
 from functools import cache, partial
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -34,8 +35,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if node.get_closest_marker("invmass_once"):
         last = {(cell.case, cell.backend): cell for cell in cells}
         cells = list(last.values())
+    if node.get_closest_marker(TIMING):
+        chains = option(metafunc.config, "chains") or [None]
+        cells = [cell._replace(chains=number) for cell in cells for number in chains]
     parameters = [pytest.param(cell, id=str(cell)) for cell in cells]
     metafunc.parametrize("experiment", parameters, indirect=True, scope="session")
+    if "turn" in metafunc.fixturenames:
+        turns = range(1, option(metafunc.config, "turns") + 1)
+        metafunc.parametrize("turn", turns, ids=[f"turn{number}" for number in turns])
+
+
+_NO_TURN = SimpleNamespace(params={})
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All timings have their turn before any has its next."""
+    items.sort(key=lambda item: getattr(item, "callspec", _NO_TURN).params.get("turn", 0))
 
 
 @cache
@@ -70,7 +86,7 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
     if _latest.get("backend", backend) is not backend:  # which has programs of its own
         jax.clear_caches()
     _latest["backend"] = backend
-    yield Experiment(case, backend, cell.metric, settings)
+    yield Experiment(case, backend, cell.metric, settings, cell.chains)
     if case.tier == "full":  # few of these share programs; all of them together fill the memory
         jax.clear_caches()
 

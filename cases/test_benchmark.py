@@ -1,4 +1,8 @@
-"""What does it cost? Compilation, warm-up and sampling apart, timed by pytest-benchmark."""
+"""What does it cost? Compilation, warm-up and sampling apart, timed by pytest-benchmark.
+
+All that is timed has its turn before anything has its next, so that a machine that slows down
+slows all of it; how far the turns of one timing are apart is the noise.
+"""
 
 import time
 from collections.abc import Callable
@@ -9,9 +13,12 @@ import numpy as np
 import pytest
 
 from invmass.backends.backend import Draws, Tuned
+from invmass.verdicts import warm_start
 from invmass.verdicts.experiment import NUM_SAMPLES, Experiment
+from invmass.verdicts.runtime import load, peak_memory
+from invmass.verdicts.warm_start import Begin
 
-ROUNDS = 5
+ROUNDS, WARM_UP_ROUNDS = 5, 1  # of each turn
 
 T = TypeVar("T", Tuned, Draws)
 Record = Callable[[dict[str, Any]], None]
@@ -28,28 +35,57 @@ def _no_persistent_cache() -> Any:
 
 
 @pytest.mark.invmass_timing("warm-up")
-def test_warm_up_time(experiment: Experiment, benchmark: Any, record_timing: Record) -> None:
+def test_warm_up_time(
+    experiment: Experiment, turn: int, benchmark: Any, record_timing: Record
+) -> None:
     """Seconds to tune one batch of replicates."""
-    call = experiment.warm_up_call(0)
-    tuned, timing = _time(benchmark, call)
-    record_timing(timing | {"gradients": int(tuned.gradients.sum()), "num_samples": 0})
+    tuned, timing = _time(benchmark, experiment.warm_up_call(0))
+    record_timing(timing | {"turn": turn, "gradients": int(tuned.gradients.sum())})
 
 
 @pytest.mark.invmass_timing("sampling")
-def test_sampling_time(experiment: Experiment, benchmark: Any, record_timing: Record) -> None:
+def test_sampling_time(
+    experiment: Experiment, turn: int, benchmark: Any, record_timing: Record
+) -> None:
     """Seconds to draw from one batch of replicates, and what the draws are worth."""
     draws, timing = _time(benchmark, experiment.sample_call(0))
     gradients = int(draws.gradients.sum())
-    ess, rhat = _worst(draws)
-    worth = {
+    worth = _worth(experiment, draws, gradients) | {
         "gradients": gradients,
         "num_samples": NUM_SAMPLES,
-        "min_bulk_ess": ess,
-        "max_rhat": rhat,
-        "ess_per_second": ess / timing["seconds"],
-        "ess_per_gradient": ess / gradients,
     }
-    record_timing(timing | worth)
+    for ess in ("ess", "square_ess"):
+        worth[f"{ess}_per_second"] = worth[f"{ess}_per_gradient"] * gradients / timing["seconds"]
+    record_timing(timing | worth | {"turn": turn})
+
+
+@pytest.mark.invmass_full
+@pytest.mark.invmass_timing("usable metric")
+@pytest.mark.parametrize("begin", Begin, ids=[begin.name.lower() for begin in Begin])
+def test_usable_metric_time(
+    experiment: Experiment, begin: Begin, turn: int, benchmark: Any, record_timing: Record
+) -> None:
+    """Seconds and gradients until warm-up has a usable metric, and what it is then worth."""
+    if reason := warm_start.why_not(experiment, begin):
+        pytest.skip(reason)
+    learned = warm_start.learn(experiment, begin)
+    draws = experiment.checked_draws(experiment.resample_call(0, learned.tuned))
+    jax.clear_caches()  # nor may anything that its trials compiled
+    tuned, timing = _time(benchmark, learned.call)
+    record_timing(
+        timing
+        | _worth(experiment, draws, int(draws.gradients.sum()))
+        | {
+            "phase": begin,
+            "turn": turn,
+            "gradients": int(tuned.gradients.sum()),
+            "num_samples": NUM_SAMPLES,
+            "steps": learned.steps,
+            "kappa": learned.condition,
+            "kappa_bound": learned.bound,
+            "usable": learned.usable,
+        }
+    )
 
 
 def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
@@ -57,28 +93,48 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
 
     Backends return NumPy arrays, so a call ends when the device is done.
     """
+    busy = load()
     begin = time.perf_counter()
     answer = call()
     first = time.perf_counter() - begin
-    benchmark.pedantic(call, rounds=ROUNDS, warmup_rounds=1)
+    benchmark.pedantic(call, rounds=ROUNDS, warmup_rounds=WARM_UP_ROUNDS)
     stats = benchmark.stats.stats
     timing = {
         "compile_seconds": max(0.0, first - stats.median),
         "seconds": stats.median,
-        "seconds_min": stats.min,
-        "seconds_max": stats.max,
         "rounds": ROUNDS,
         "round_seconds": list(stats.data),
+        "warmup_rounds": 1 + WARM_UP_ROUNDS,
         "replicates": len(answer.acceptance),
+        "num_samples": 0,
+        "peak_bytes": peak_memory(call),
+        "load": busy,
+        "compilation_cache": "off",
     }
     return answer, timing
 
 
-def _worst(draws: Draws) -> tuple[float, float]:
-    """Smallest bulk-ESS and largest R̂ over the coordinates, all replicates as chains."""
+def _worth(experiment: Experiment, draws: Draws, gradients: int) -> dict[str, float]:
+    """Smallest bulk-ESS of z and of its square about the mean, and largest R̂.
+
+    Over the coordinates; all replicates are chains.
+    """
     from arviz_stats.base import array_stats  # slow to import, and only timings need it
 
     coordinates = np.moveaxis(draws.position.astype(np.float64), 2, 0)
-    ess = [array_stats.ess(c, chain_axis=0, draw_axis=1, method="bulk") for c in coordinates]
+    centred = coordinates - experiment.truth.moments.mean[:, None, None]
+
+    def smallest(values: np.ndarray) -> float:
+        return float(
+            min(array_stats.ess(c, chain_axis=0, draw_axis=1, method="bulk") for c in values)
+        )
+
+    ess, square_ess = smallest(coordinates), smallest(centred**2)
     rhat = [array_stats.rhat(c, chain_axis=0, draw_axis=1) for c in coordinates]
-    return float(min(ess)), float(max(rhat))
+    return {
+        "min_bulk_ess": ess,
+        "min_square_ess": square_ess,
+        "max_rhat": float(max(rhat)),
+        "ess_per_gradient": ess / gradients,
+        "square_ess_per_gradient": square_ess / gradients,
+    }

@@ -58,10 +58,21 @@ def validate(pytest_args: tuple[str, ...], jobs: int, as_json: bool, **given: An
 
 
 @cli.command()
-@options("backend", "metric", "case", "seed", "num-warmup", "device", "x64", "results", "json")
+@options("backend", "metric", "case", "tier", "seed", "num-warmup", "device", "x64", "results")
+@click.option(
+    "--chains", multiple=True, type=click.IntRange(2), help="At once; default 64, or 8; repeatable."
+)
+@click.option(
+    "--turns", type=click.IntRange(1), default=2, show_default=True, help="Of each timing."
+)
+@options("json")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def benchmark(pytest_args: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Time compilation, warm-up and sampling apart; what follows -- goes to pytest."""
+    """Time compilation, warm-up and sampling apart; what follows -- goes to pytest.
+
+    In the full tier also how long it takes until the metric is usable, from the identity and from
+    the inverse Fisher, and what keeping the latter is worth.
+    """
     shown = ["--benchmark-only", "--benchmark-columns=median,min,max,rounds"]
     arguments = [*_plugin_arguments(given), *shown, "--benchmark-sort=name", *pytest_args]
     _run_pytest(arguments, given["results"], as_json)
@@ -114,8 +125,9 @@ def _plugin_arguments(given: dict[str, Any]) -> list[str]:
     arguments = []
     for name, value in given.items():
         flag = "--invmass-" + name.replace("_", "-")
-        if name in ("backends", "metrics", "cases"):
-            arguments += [f"{flag.removesuffix('s')}={each}" for each in value]
+        if isinstance(value, tuple):
+            singular = flag if name == "chains" else flag.removesuffix("s")
+            arguments += [f"{singular}={each}" for each in value]
         elif isinstance(value, bool):
             arguments += [flag] * value
         elif value is not None:

@@ -40,7 +40,8 @@ def compare(base: Path, new: Path, factor: float, level: float, as_json: bool) -
 
     Rows are compared that agree in case and its version, backend, metric, settings, device,
     precision and, for timings, machine and seed. Slower: the median of the rounds is so by
-    --factor, and a Mann-Whitney test at --level, divided among the timings, tells it from chance.
+    --factor, by more than the turns of one version differ, and a Mann-Whitney test at --level,
+    divided among the timings, tells it from chance.
     It exits with 1 if anything is slower or a verdict worse, and else with 3 if there were too few
     rounds to tell, or if no timing, or no verdict, of both could be compared.
     """
@@ -115,6 +116,7 @@ def _timing(line: dict[str, Any]) -> dict[str, Any]:
         "new": f"{line['new_seconds']:.3g}",
         "ratio": f"{line['ratio']:.3f}",
         "interval": _interval(line["low"], line["high"]),
+        "noise": f"{line['noise']:.3f}",
         "p": f"{line['p']:.1e}",
         "verdict": line["status"],
     }

@@ -96,6 +96,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="S",
         help="seconds for all checks on one combination, under pytest-xdist (default 1200)",
     )
+    add("chains", type=int, action="append", metavar="C", help="in a timing; repeatable")
+    add("turns", type=int, default=2, metavar="N", help="of every timing (default 2)")
     add("tier", choices=("quick", "full"), default="quick", help="how much to check")
     add("results", type=Path, metavar="DIR", help="append a row for each check to this folder")
     add("xfails-file", type=Path, metavar="FILE", help="known failures: one 'id  # reason' a line")

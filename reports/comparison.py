@@ -50,7 +50,8 @@ class Comparison:
 
     Attributes:
         timings: with base_seconds, new_seconds (medians), ratio, low, high, p, base_rounds,
-            new_rounds and a status: slower, faster, same or too few rounds.
+            new_rounds, noise and a status: slower, faster, same, within noise or too few rounds.
+            Noise is the ratio of the slowest turn to the quickest within one side, the larger.
         verdicts: with base and new, the statuses, and a status: worse, better, changed or same.
         quality: with quantity, base and new, for M⁻¹ their entries and intervals, and a status:
             same or changed, with the entries whose intervals do not overlap.
@@ -85,7 +86,8 @@ def compare(
 ) -> Comparison:
     """Compare rows as loaded from two folders.
 
-    A combination is slower if the ratio of the medians is at least `factor` and the test rejects.
+    A combination is slower if the ratio of the medians is at least `factor`, and larger than that
+    of two turns of the same version, and the test rejects.
     The probability that chance makes anything slower is at most `level` for all together, if
     rounds are independent: those of one process share its luck, so pool several.
 
@@ -372,8 +374,11 @@ def _timing_lines(
     lines = []
     for key, (base, new), least in zip(keys, sides, smallest, strict=True):
         found = rounds.compare_rounds(base, new)
+        noise = max(_noise(side[key]) for side in (keyed.base, keyed.new))
         if least >= each:
             status = "too few rounds"
+        elif factor <= max(found.ratio, 1 / found.ratio) <= noise:
+            status = "within noise"
         elif found.ratio >= factor and found.p_slower < each:
             status = "slower"
         elif found.ratio <= 1 / factor and found.p_faster < each:
@@ -390,11 +395,18 @@ def _timing_lines(
                 "ratio": found.ratio,
                 "low": found.low,
                 "high": found.high,
+                "noise": noise,
                 "p": found.p_slower if found.ratio >= 1 else found.p_faster,
                 "status": status,
             }
         )
     return lines, each, rounds.rounds_needed(level / max(1, len(keys)))
+
+
+def _noise(rows: Sequence[Row]) -> float:
+    """Slowest turn over the quickest, 1 of a single turn."""
+    medians = [float(np.median(row["round_seconds"])) for row in rows]
+    return max(medians) / min(medians)
 
 
 def _verdict_line(keyed: _Keyed, key: Key) -> Row:

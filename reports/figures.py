@@ -21,6 +21,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 
 from invmass.reports import tables, wording
+from invmass.reports import timings as measured
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 BLACK, GREY = "#222222", "#8a8a8a"
@@ -147,7 +148,7 @@ def effects(rows: pd.DataFrame) -> str:
 
 def timings(rows: pd.DataFrame) -> str:
     """Effective draws a second where sampling was timed, seconds of warm-up otherwise."""
-    table = tables.timings(rows)
+    table = measured.timings(rows)
     sampled = bool(table["ess_per_second"].notna().any())
     column = "ess_per_second" if sampled else "warmup_seconds"
     table = table[table[column].notna()]
@@ -173,6 +174,37 @@ def timings(rows: pd.DataFrame) -> str:
         unit = "effective draws a second (worst coordinate)" if sampled else "seconds of warm-up"
         figure.supxlabel(unit, fontsize=9)
         return _svg(figure, "timings", f"Timings: {unit}")
+
+
+def curves(rows: pd.DataFrame) -> str:
+    """Seconds of warm-up and of sampling along dimension, chains and condition number."""
+    points = measured.curves(rows)
+    if points.empty:
+        return ""
+    panels = list(points.groupby(["along", "curve", "phase"], sort=False))
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    colours = _colours(rows)
+    with matplotlib.rc_context(STYLE):
+        size = (1 + 2.8 * columns, 0.8 + 2.4 * lines)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        used: dict[tuple[str, str], Line2D] = {}
+        for ax, ((along, curve, phase), panel) in zip(axes, panels, strict=False):
+            for (backend, metric), line in panel.groupby(["backend", "metric"], sort=False):
+                style = {"color": colours[backend], "ls": "--" if metric == "diagonal" else "-"}
+                (used[backend, metric],) = ax.plot(
+                    line["at"], line["seconds"], marker="o", ms=3.5, lw=1.4, **style
+                )
+            ax.set(xscale="log", yscale="log", xlabel=wording.AXES[along])
+            ax.set_title(f"{phase}: {curve}")
+            ax.grid(axis="y")
+        for ax in axes[len(panels) :]:
+            ax.set_visible(False)
+        figure.supylabel("seconds", fontsize=9)
+        labels = [wording.place({"backend": b, "metric": m}) for b, m in used]
+        figure.legend(list(used.values()), labels, loc="outside upper center", ncols=3)
+        return _svg(figure, "curves", "Seconds along dimension, chains and condition number")
 
 
 def _ellipse_panel(axes: Axes, row: Mapping[str, Any], colours: Mapping[str, str]) -> None:

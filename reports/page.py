@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from invmass.geometry.errors import RowsError
-from invmass.reports import figures, summary, tables, wording
+from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.junit import junit
 
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
@@ -100,8 +100,11 @@ def _content(rows: pd.DataFrame) -> dict[str, Any]:
         "statuses": statuses,
         "portraits": _portraits(rows),
         "effects": Markup(figures.effects(rows)),
-        "timings": tables.timings(rows).to_dict("records"),
+        "timings": timings.timings(rows).to_dict("records"),
         "timings_figure": Markup(figures.timings(rows)),
+        "savings": timings.savings(rows).to_dict("records"),
+        "curves_figure": Markup(figures.curves(rows)),
+        "exponents": timings.exponents(rows).to_dict("records"),
         "failures": [v for v in verdicts if v["status"] in ("fail", "error", "inconclusive")],
         "verdicts": verdicts,
         "intervals": _by_verdict(tables.interval_list(rows)),

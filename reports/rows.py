@@ -30,9 +30,11 @@ VERDICT = (
     "window", "step_size", "gradients", "acceptance", "divergences",
 )  # fmt: skip
 TIMING = (
-    "phase", "compile_seconds", "seconds", "seconds_min", "seconds_max", "rounds", "round_seconds",
-    "replicates", "num_warmup", "num_samples", "gradients", "gradients_per_second", "min_bulk_ess",
-    "max_rhat", "ess_per_second", "ess_per_gradient", "message",
+    "phase", "turn", "compile_seconds", "seconds", "rounds", "round_seconds", "warmup_rounds",
+    "replicates", "dimension", "condition", "num_warmup", "num_samples", "gradients",
+    "gradients_per_second", "peak_bytes", "min_bulk_ess", "min_square_ess", "max_rhat",
+    "ess_per_second", "square_ess_per_second", "ess_per_gradient", "square_ess_per_gradient",
+    "steps", "kappa", "kappa_bound", "usable", "threads", "load", "compilation_cache", "message",
 )  # fmt: skip
 
 
@@ -139,11 +141,3 @@ def load_rows(folder: Path) -> "pd.DataFrame":
     columns = dict.fromkeys((*COMMON, *VERDICT, *TIMING))
     extra = [name for name in frame.columns if name not in columns]
     return frame.reindex(columns=[*columns, *extra]).sort_values("time", kind="stable")
-
-
-def latest(rows: "pd.DataFrame", kind: str) -> "pd.DataFrame":
-    """The newest row of each kind of check: one for each case, backend, metric, claim or phase."""
-    label = "claim" if kind == "verdict" else "phase"
-    chosen = rows[rows["kind"] == kind]
-    keys = ["case", "backend", "metric", label, "device", "dtype"]
-    return chosen.drop_duplicates(keys, keep="last").reset_index(drop=True)

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from invmass.reports.rows import latest
-
 # The last stands in rows of checks that broke down before it was clear which of both they make.
 HEADLINE = ("matches the inverse Fisher", "disagrees as predicted", "inverse Fisher")
 NOTEBOOK = "notebook-"  # the cases that come first, and in pictures
@@ -21,11 +19,6 @@ COMBINATION = ("case", "backend", "metric", "device", "dtype")
 EFFECT = ("deviation", "deviation_low", "deviation_high", "band_low", "band_high")
 INTERVAL = ("entry", "found", "low", "high", "expected", "margin", "scale")
 PARTS = ("geometry", "regularisation", "remainder")
-TIMINGS = (
-    "warmup_compile_seconds", "warmup_seconds", "warmup_seconds_min", "warmup_seconds_max",
-    "sampling_compile_seconds", "sampling_seconds", "sampling_seconds_min", "sampling_seconds_max",
-    "gradients_per_second", "min_bulk_ess", "max_rhat", "ess_per_second", "ess_per_gradient",
-)  # fmt: skip
 
 
 def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -38,7 +31,7 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
     # A status that nobody defined must not pass for a green one.
     newest["status"] = newest["status"].where(newest["status"].isin(STATUSES), "error")
     newest["rank"] = newest["status"].map(STATUSES.index)
-    newest = _in_order(newest).sort_values("rank", kind="stable").drop(columns="rank")
+    newest = in_order(newest).sort_values("rank", kind="stable").drop(columns="rank")
     return _with_effect(newest.reset_index(drop=True))
 
 
@@ -52,7 +45,7 @@ def headline(rows: pd.DataFrame) -> pd.DataFrame:
     """The verdict of each combination on the inverse Fisher, by case, backend and metric."""
     newest = verdicts(rows)
     chosen = newest[newest["claim"].isin(HEADLINE)].drop_duplicates(list(COMBINATION))
-    return _in_order(chosen).reset_index(drop=True)
+    return in_order(chosen).reset_index(drop=True)
 
 
 def verdict_matrix(rows: pd.DataFrame, value: str = "status") -> pd.DataFrame:
@@ -66,12 +59,12 @@ def verdict_matrix(rows: pd.DataFrame, value: str = "status") -> pd.DataFrame:
         Index (device, dtype, case), one row for each case of the rows, whether judged or not;
         columns (backend, metric); what was not judged is missing.
     """
-    chosen, newest = headline(rows), _in_order(verdicts(rows))
+    chosen, newest = headline(rows), in_order(verdicts(rows))
     settings = (chosen if len(chosen) else newest)[["device", "dtype"]].drop_duplicates()
     cases = newest[["device", "case"]].drop_duplicates()
     index = settings.merge(cases, on="device", sort=False)
     # All cases in one order of columns.
-    columns = _in_order(chosen.assign(case=""))[["backend", "metric"]].drop_duplicates()
+    columns = in_order(chosen.assign(case=""))[["backend", "metric"]].drop_duplicates()
     matrix = pd.DataFrame(
         index=pd.MultiIndex.from_frame(index),
         columns=pd.MultiIndex.from_frame(columns),
@@ -99,26 +92,6 @@ def deviation_parts(rows: pd.DataFrame) -> pd.DataFrame:
     parts[list(PARTS)] = parts[list(PARTS)].apply(pd.to_numeric, errors="coerce")
     parts["ratio"] = parts[list(PARTS)].prod(axis=1, skipna=False)
     return parts
-
-
-def timings(rows: pd.DataFrame) -> pd.DataFrame:
-    """One line for each combination that was timed: COMBINATION, TIMINGS and the message."""
-    newest = _in_order(located(latest(rows, "timing")))
-    keys = list(COMBINATION)
-    table = newest[keys].drop_duplicates().set_index(keys)
-    warmup, sampling = (
-        newest[newest["phase"] == phase].set_index(keys).reindex(table.index)
-        for phase in ("warm-up", "sampling")
-    )
-    for column in ("compile_seconds", "seconds", "seconds_min", "seconds_max"):
-        table[f"warmup_{column}"] = warmup[column]
-        table[f"sampling_{column}"] = sampling[column]
-    for column in ("min_bulk_ess", "max_rhat", "ess_per_second", "ess_per_gradient"):
-        table[column] = sampling[column]
-    for column in ("gradients_per_second", "message"):
-        table[column] = sampling[column].where(sampling[column].notna(), warmup[column])
-    table[list(TIMINGS)] = table[list(TIMINGS)].apply(pd.to_numeric, errors="coerce")
-    return table.reset_index()[[*COMBINATION, *TIMINGS, "message"]]
 
 
 def status_counts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -170,17 +143,7 @@ def located(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _newest_run(judged: pd.DataFrame) -> pd.Series:
-    """For each verdict the run that made the same check last.
-
-    Of a run all rows count, even those of one claim: its last must not hide that its first failed.
-    """
-    check = judged["claim"].mask(judged["claim"].isin(HEADLINE), HEADLINE[0])
-    keys = [judged[name] for name in COMBINATION]
-    return judged.groupby([*keys, check], dropna=False)["run_id"].transform("last")
-
-
-def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
     """By case, backend and metric: an order that does not depend on who finished first."""
     known = {"diagonal": "0", "dense": "1"}
     keys = pd.DataFrame(
@@ -193,6 +156,16 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
         index=frame.index,
     )
     return frame.loc[keys.sort_values(list(keys), kind="stable").index]
+
+
+def _newest_run(judged: pd.DataFrame) -> pd.Series:
+    """For each verdict the run that made the same check last.
+
+    Of a run all rows count, even those of one claim: its last must not hide that its first failed.
+    """
+    check = judged["claim"].mask(judged["claim"].isin(HEADLINE), HEADLINE[0])
+    keys = [judged[name] for name in COMBINATION]
+    return judged.groupby([*keys, check], dropna=False)["run_id"].transform("last")
 
 
 def _with_effect(frame: pd.DataFrame) -> pd.DataFrame:

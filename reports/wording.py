@@ -14,6 +14,7 @@ SYMBOLS = {
     "skipped": "–",
 }
 MISSING = "–"
+AXES = {"dimension": "dimension", "replicates": "chains", "condition": "condition number"}
 
 
 def known(value: Any) -> bool:

@@ -157,6 +157,16 @@ def test_rounds_of_several_runs_are_pooled(tmp_path: Path) -> None:
     assert (line["base_rounds"], line["new_rounds"], line["status"]) == (TWICE, TWICE, "slower")
 
 
+def test_what_two_turns_of_one_version_differ_by_is_noise(tmp_path: Path) -> None:
+    quiet, loud = noisy(0, ONCE, 0.01, 0), 1.6 * noisy(1, ONCE, 0.01, 0)
+    new = [timing(1.5 * noisy(i, TWICE, 0.01, 0)) for i in (2, 3)]
+    (line,) = compared(tmp_path / "noisy", [timing(quiet), timing(loud)] * 2, new).timings
+    assert line["noise"] == pytest.approx(1.6, rel=0.05)
+    assert line["status"] == "within noise"
+    (line,) = compared(tmp_path / "still", [timing(quiet), timing(quiet)] * 2, new).timings
+    assert line["status"] == "slower"
+
+
 def test_a_row_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     base = written(tmp_path / "base", timing(noisy(0, ONCE)))
     (path,) = base.glob("*.jsonl")
@@ -434,8 +444,9 @@ def test_bad_options_are_one_message_and_status_2(
 
 def test_benchmark_writes_the_seconds_of_each_round(tmp_path: Path) -> None:
     words = ("--case", "gaussian_mean", "--backend", "hmc", "--metric", "diagonal")
+    words += ("--num-warmup", "50", "--turns", "1")
     for folder in ("A", "B"):
-        answer = run(tmp_path, "benchmark", *words, "--num-warmup", "50", "--results", folder)
+        answer = run(tmp_path, "benchmark", *words, "--results", folder)
         assert answer.returncode == 0, answer.stdout + answer.stderr
     rows = load_rows(tmp_path / "A")
     assert set(rows["phase"]) == {"warm-up", "sampling"}

@@ -70,6 +70,7 @@ class Experiment:
     backend: Backend
     metric: str
     settings: Settings
+    chains: int | None = None  # replicates in one call, if it is to be another number
     library_seconds: float = 0.0
     _tuned: list[Tuned] = field(default_factory=list)
     _draws: list[Draws] = field(default_factory=list)
@@ -94,7 +95,7 @@ class Experiment:
     @property
     def batch(self) -> int:
         """Replicates in one call, and at the first look."""
-        return BATCH_OF_LARGE if self.large else BATCH
+        return self.chains or (BATCH_OF_LARGE if self.large else BATCH)
 
     @property
     def estimator(self) -> Estimator:

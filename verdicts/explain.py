@@ -23,6 +23,7 @@ def command(experiment: Experiment, claim: str | None = None) -> str:
 def benchmark_command(experiment: Experiment) -> str:
     """The shell command that repeats the timings of a combination."""
     words = ["invmass", "benchmark", "--case", experiment.case.name]
+    words += ["--chains", str(experiment.chains)] if experiment.chains else []
     return shlex.join(words + _options(experiment, ("seed", "num_warmup")))
 
 

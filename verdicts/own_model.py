@@ -19,6 +19,7 @@ from invmass.backends.own_model_nuts import OwnModelNUTS, WarmUp
 from invmass.cases.own_model import OwnModel, Structure
 from invmass.geometry.errors import BackendFaultError, UsageError
 from invmass.geometry.estimators import WELFORD_DENSE
+from invmass.geometry.quality import QUALITY, null_condition
 from invmass.verdicts.equivalence import Statistic, Status, sequential
 from invmass.verdicts.experiment import BATCH, Settings
 
@@ -26,7 +27,6 @@ STARTS = (
     "where an earlier warm-up of the same length ended, the first of which began at draws of the "
     "Laplace approximation"
 )
-QUALITY = 1.5  # a metric is found when κ is below so many times its null
 ROUNDS, ENOUGH = 3, 1.0  # of each timing; fewer if they took so many seconds already
 
 
@@ -204,9 +204,8 @@ class Adaptation:
             BackendFaultError: warm-up left something that is not finite.
         """
         run, nuts = self._run(1), self.nuts
-        null = (1 + np.sqrt(self._largest_block / nuts.last_window)) ** 2
-        null /= (1 - np.sqrt(self._largest_block / nuts.last_window)) ** 2
-        bad = self._condition(run.matrices) >= QUALITY * null  # (R, W)
+        threshold = QUALITY * null_condition(self._largest_block, nuts.last_window, dense=True)
+        bad = self._condition(run.matrices) >= threshold  # (R, W)
         windows = bad.shape[1]
         first_good = np.where(bad.any(axis=1), windows - np.argmax(bad[:, ::-1], axis=1), 0)
         found = first_good < windows
@@ -217,7 +216,7 @@ class Adaptation:
         keys, starts, first = self._keys(1), self._start_of(1), nuts.first_interval
         supplied = nuts.run(keys, starts, first, supplied=True)
         return Saving(
-            threshold=float(QUALITY * null),
+            threshold=threshold,
             supplied_kappa=float(self._condition(self.reference)),
             found=float(found.mean()),
             steps=steps,

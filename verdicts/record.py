@@ -13,7 +13,7 @@ from invmass.verdicts.claims import CLAIMS
 from invmass.verdicts.equivalence import Verdict
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.explain import benchmark_command, command
-from invmass.verdicts.runtime import provenance
+from invmass.verdicts.runtime import provenance, threads
 
 Settle = Callable[[str], None]  # judges a claim by its name, records, and fails unless it passes
 
@@ -90,6 +90,9 @@ def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) ->
         "kind": "timing",
         "phase": phase,
         "gradients_per_second": timing["gradients"] / timing["seconds"],
+        "dimension": experiment.case.dimension,
+        "condition": float(np.linalg.cond(experiment.truth.moments.covariance)),
+        "threads": threads(),
         **timing,
         **combination_record(experiment),
         "command": benchmark_command(experiment),

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,43 @@ def software(backend: Backend) -> dict[str, Any]:
     }
 
 
+def threads() -> str:
+    """Cores that this process may use, and the settings that say how many threads."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    names = ("XLA_FLAGS", "OMP_NUM_THREADS")
+    return ", ".join([f"{cores} cores", *(f"{n}={os.environ[n]}" for n in names if os.getenv(n))])
+
+
+def load() -> float | None:
+    """Processes that ran or waited during the last minute, on average; None if nobody counts."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def peak_memory(call: Callable[[], Any]) -> int | None:
+    """Bytes that are held at most during a call: of the device, or, on a CPU, by the process.
+
+    That of a process holds its libraries too. None where the system does not tell.
+    """
+    device = _default_device()
+    if device.platform != "cpu":
+        call()
+        return (device.memory_stats() or {}).get("peak_bytes_in_use")
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the last peak
+        call()
+        told = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return None
+    peak = next(line for line in told.splitlines() if line.startswith("VmHWM"))
+    return 1024 * int(peak.split()[1])
+
+
+def _default_device() -> Any:
+    return jax.config.jax_default_device or jax.devices()[0]
+
+
 def _device() -> str:
-    device = jax.config.jax_default_device or jax.devices()[0]
+    device = _default_device()
     return f"{device.platform}: {device.device_kind}"
 
 

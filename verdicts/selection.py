@@ -17,6 +17,7 @@ class Cell(NamedTuple):
     """A combination by its names, as test ids show it; `spec` is what loads the backend.
 
     `tier` is that of the case, "full" for a rare metric, or "quick" if the case was asked for.
+    `chains` is the number of replicates in one call, if it is not the usual one.
     """
 
     case: str
@@ -24,9 +25,11 @@ class Cell(NamedTuple):
     backend: str
     metric: str
     tier: str = "quick"
+    chains: int | None = None
 
     def __str__(self) -> str:
-        return f"{self.case}-{self.backend}-{self.metric}"
+        named = f"{self.case}-{self.backend}-{self.metric}"
+        return f"{named}-{self.chains}" if self.chains else named
 
 
 def select_cells(
