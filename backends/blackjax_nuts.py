@@ -77,9 +77,9 @@ class BlackJAXNUTS(Backend):
         kept: bool = True,
     ) -> Tuned:
         recipe, held = _RECIPES[metric], supplied is not None and kept
-        if held:
+        if supplied is not None and kept:
             # low-rank recipes would ignore it; without windows no recipe does more than hold it
-            recipe = "welford_dense" if np.ndim(supplied) == 2 else "welford_diag"
+            recipe = "welford_diag" if supplied.ndim == 1 else "welford_dense"
         elif supplied is not None and recipe.endswith("low_rank"):
             raise UsageError(f"blackjax: {metric} starts from no metric that is supplied")
         initial = None if supplied is None else jnp.asarray(supplied)

@@ -146,7 +146,7 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
+def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]:
     """Of the median of what the values are drawn from, by order statistics; NaN if too few.
 
     Source: Thompson, Annals of Mathematical Statistics 7 (1936).
