@@ -31,8 +31,9 @@ class _Group(click.Group):
     def _add_direct_commands(self) -> None:
         from invmass.direct import COMMANDS
         from invmass.sweeps import calibrate, sweep
+        from invmass.upstream import upstream
 
-        for command in (*COMMANDS, sweep, calibrate):
+        for command in (*COMMANDS, sweep, calibrate, upstream):
             self.add_command(command)
 
 

@@ -22,6 +22,7 @@ from matplotlib.path import Path as Curve
 
 from invmass.reports import tables, wording
 from invmass.reports import timings as measured
+from invmass.reports.releases import releases as history
 
 # Okabe and Ito's palette, which the colour-blind can tell apart.
 BLACK, GREY = "#222222", "#8a8a8a"
@@ -205,6 +206,61 @@ def curves(rows: pd.DataFrame) -> str:
         labels = [wording.place({"backend": b, "metric": m}) for b, m in used]
         figure.legend(list(used.values()), labels, loc="outside upper center", ncols=3)
         return _svg(figure, "curves", "Seconds along dimension, chains and condition number")
+
+
+def releases(rows: pd.DataFrame) -> str:
+    """Over releases of a library: checks that are not green, seconds of warm-up, ESS per gradient.
+
+    One row of panels for each library and backend with several releases.
+    """
+    table = history(rows)
+    if table.empty:
+        return ""
+    panels = list(table.groupby(["library", "backend"], sort=False))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(8.6, 0.5 + 2.2 * len(panels)), layout="constrained")
+        axes = figure.subplots(len(panels), 3, squeeze=False)
+        for (judged, warmup, worth), ((library, backend), panel) in zip(axes, panels, strict=True):
+            versions = list(dict.fromkeys(panel["version"]))
+            _release_counts(judged, panel, versions)
+            judged.set_ylabel(f"{backend}, by {library}" if backend != library else library)
+            for (case, metric), line in panel.groupby(["case", "metric"], sort=False):
+                at = [versions.index(version) for version in line["version"]]
+                _release_line(warmup, at, line, "warmup_seconds", f"{case} {metric}")
+                _release_line(worth, at, line, "ess_per_gradient", f"{case} {metric}")
+            for ax in (judged, warmup, worth):
+                ax.set_xticks(range(len(versions)), versions, rotation=30, ha="right")
+                ax.set_ylim(bottom=0)
+            if warmup.lines:
+                warmup.legend(fontsize=7)
+        for ax, title in zip(
+            axes[0], ("checks", "seconds of warm-up", "min ESS per gradient"), strict=True
+        ):
+            ax.set_title(title)
+        return _svg(figure, "releases", "Verdicts and speed over releases")
+
+
+def _release_counts(axes: Axes, panel: pd.DataFrame, versions: Sequence[str]) -> None:
+    """Stacked: green, and what is not."""
+    counts = panel.drop_duplicates("version").set_index("version").loc[list(versions)]
+    bad = counts[["fail", "error", "inconclusive"]].sum(axis=1).to_numpy()
+    good = counts["pass"].to_numpy()
+    place = np.arange(len(versions))
+    axes.bar(place, good, width=0.6, color=BACKENDS[2], label="pass")
+    axes.bar(place, bad, width=0.6, bottom=good, color=BACKENDS[1], label="not")
+    axes.legend(fontsize=7)
+
+
+def _release_line(
+    axes: Axes, at: Sequence[int], line: pd.DataFrame, column: str, label: str
+) -> None:
+    values = line[column].to_numpy(dtype=float) if column in line else np.full(len(at), np.nan)
+    if not np.isfinite(values).any():
+        return
+    axes.plot(at, values, marker="o", ms=4, lw=1.2, label=label)
+    if column == "warmup_seconds":
+        ends = line[["warmup_low", "warmup_high"]].to_numpy(dtype=float)
+        axes.vlines(at, *ends.T, color=axes.lines[-1].get_color(), lw=1)
 
 
 def _ellipse_panel(axes: Axes, row: Mapping[str, Any], colours: Mapping[str, str]) -> None:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.junit import junit
+from invmass.reports.releases import releases
 
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
 
@@ -103,6 +104,8 @@ def _content(rows: pd.DataFrame) -> dict[str, Any]:
         "timings": timings.timings(rows).to_dict("records"),
         "timings_figure": Markup(figures.timings(rows)),
         "savings": timings.savings(rows).to_dict("records"),
+        "releases": releases(rows).to_dict("records"),
+        "releases_figure": Markup(figures.releases(rows)),
         "curves_figure": Markup(figures.curves(rows)),
         "exponents": timings.exponents(rows).to_dict("records"),
         "failures": [v for v in verdicts if v["status"] in ("fail", "error", "inconclusive")],
