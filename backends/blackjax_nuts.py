@@ -11,6 +11,7 @@ import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.schedule import last_window, stan_schedule
+from invmass.backends.replicates import replicated
 from invmass.cases.case import Case
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import (
@@ -139,7 +140,7 @@ def _warm_up_program(recipe: str, num_warmup: int, held: bool) -> Any:
             parameters["inverse_mass_matrix"] = _matrix(*parameters["inverse_mass_matrix"])
         return state, parameters, info.info
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, None)))
+    return replicated(run, (None, 0, 0, None))
 
 
 def _low_rank_core(recipe: str, num_warmup: int, dimension: int) -> Any:
@@ -178,4 +179,4 @@ def _sample_program(num_samples: int) -> Any:
 
         return jax.lax.scan(step, nuts.init(start), jax.random.split(key, num_samples))[1]
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0)))
+    return replicated(run, (None, 0, 0, 0, 0))

@@ -13,6 +13,7 @@ from invmass.backends.hmc.metric import make_metric, oracle_shrinkage
 from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, warm_up
 from invmass.backends.hmc.schedule import Schedule, last_window, pooled_schedule
 from invmass.backends.hmc_static import HandRolledHMC, sample_by_chain, tuned_from
+from invmass.backends.replicates import compiled
 from invmass.cases.case import Case
 from invmass.geometry.estimators import POOLED_DENSE, RUNNING_VARIANCE, Estimator
 from invmass.geometry.families import Array
@@ -92,4 +93,4 @@ def _warm_up_program(chains: int) -> Any:
 
         return jax.lax.map(one, (keys, starts))  # one after the other: each is a batch already
 
-    return jax.jit(run)
+    return compiled(run, (None, 0, 0, None, None))

@@ -12,6 +12,7 @@ from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.metric import make_metric, stan_shrinkage
 from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
 from invmass.backends.hmc.schedule import Schedule, dense_schedule, last_window, stan_schedule
+from invmass.backends.replicates import replicated
 from invmass.cases.case import Case
 from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
 from invmass.geometry.families import Array
@@ -117,7 +118,7 @@ def _warm_up_program() -> Any:
         metric = make_metric(initial)
         return warm_up(value_and_gradient, key, start[None], metric, schedule, stan_shrinkage)
 
-    return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, None, None)))
+    return replicated(one, (None, 0, 0, None, None))
 
 
 @cache
@@ -127,4 +128,4 @@ def _sample_program(num_samples: int) -> Any:
         metric = make_metric(metric)
         return draw(value_and_gradient, key, start[None], metric, step_size, num_samples)
 
-    return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, 0)))
+    return replicated(one, (None, 0, 0, 0, 0))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
+from invmass.backends.replicates import compiled, replicated
 from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
@@ -144,7 +145,7 @@ def _warm_up_program(metric: str, adapt: bool, num_warmup: int) -> Any:
         }
         return state, mcmc.get_extra_fields(group_by_chain=True)
 
-    return jax.jit(run)
+    return compiled(run, (None, 0, 0, None))
 
 
 @cache
@@ -172,7 +173,7 @@ def _sample_program(metric: str, num_samples: int) -> Any:
         z = {name: fields.pop(f"z.{name}") for name in posterior.sites}
         return jax.vmap(posterior.flatten)(z), fields
 
-    return jax.jit(jax.vmap(one, in_axes=(None, 0, 0, 0, 0)))
+    return replicated(one, (None, 0, 0, 0, 0))
 
 
 def _model(posterior: Posterior) -> None:

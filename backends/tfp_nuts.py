@@ -16,6 +16,7 @@ import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.schedule import Schedule, dense_schedule, last_window
+from invmass.backends.replicates import replicated
 from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
@@ -148,7 +149,7 @@ def _windowed_program(num_warmup: int) -> Any:
             "divergences": jnp.sum(statistics["diverging"]),
         }
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0)))
+    return replicated(run, (None, 0, 0))
 
 
 @cache
@@ -217,7 +218,7 @@ def _composed_program() -> Any:
             **_totals(statistics),
         }
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, None, None)))
+    return replicated(run, (None, 0, 0, None, None))
 
 
 @cache
@@ -235,7 +236,7 @@ def _sample_program(num_samples: int) -> Any:
         positions, statistics = jax.lax.scan(step, carry, jax.random.split(key, num_samples))[1]
         return {"position": positions, **_totals(statistics)}
 
-    return jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0)))
+    return replicated(run, (None, 0, 0, 0, 0))
 
 
 def _nuts(log_density: Callable[[Array], Array], step_size: Array, metric: Array) -> Any:

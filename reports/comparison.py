@@ -21,8 +21,8 @@ CONVERGES = "converges to its target"  # of its entries M⁻¹ is called changed
 IDENTITY = ("case", "backend", "metric")
 # The seed decides how many gradients there are to be timed.
 TIMING_KEY = (
-    *IDENTITY, "phase", "case_version", "device", "dtype", "machine", "cores", "seed", "num_warmup",
-    "replicates", "num_samples",
+    *IDENTITY, "phase", "case_version", "device", "devices", "dtype", "machine", "cores", "seed",
+    "num_warmup", "replicates", "num_samples",
 )  # fmt: skip
 VERDICT_KEY = (
     *IDENTITY, "claim", "case_version", "tolerance", "alpha", "num_warmup", "device", "dtype",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # What every row carries, in the order in which tables show it.
 COMMON = (
     "row_id", "run_id", "time", "kind", "case", "case_version", "backend", "metric", "seed",
-    "device", "dtype", "commit", "machine", "cores", "python", "versions", "command",
+    "device", "devices", "dtype", "commit", "machine", "cores", "python", "versions", "command",
 )  # fmt: skip
 VERDICT = (
     "claim", "status", "entry", "found", "low", "high", "expected", "margin", "scale", "tolerance",

@@ -1,5 +1,8 @@
 """The contract of a backend: supplied metrics, saved ones, and arrays that break it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -54,6 +57,39 @@ def test_supplied_metric_is_kept_and_used(name: str, metric: str) -> None:
         )
         steps.append(np.exp(np.mean(np.log(answer.step_size))))
     assert steps[0] / steps[1] == pytest.approx(10, rel=0.25)
+
+
+ON_TWO_DEVICES = """
+import sys
+import jax, numpy as np
+from invmass.backends.registry import load_backend
+from invmass.backends.replicates import devices
+from invmass.cases.catalogue import all_cases
+from invmass.verdicts.experiment import Experiment, Settings
+
+case = all_cases()["notebook-uniform"]
+settings = Settings(num_warmup=100)
+experiment = Experiment(case, load_backend(sys.argv[1]), "dense", settings, chains=16)
+tuned, draws = experiment.tuned(16), experiment.draws(16)
+print(len(devices()), tuned.inverse_mass_matrix.tobytes().hex(), draws.position.tobytes().hex())
+"""
+
+
+@pytest.mark.parametrize("name", ["hmc", "hmc-pooled", "numpyro"])
+def test_several_devices_share_the_replicates_and_change_none(name: str) -> None:
+    """Devices are simulated; BlackJAX is left out: its last bits depend on the batch's size."""
+    if reason := load_backend(name).why_unavailable():
+        pytest.skip(reason)
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", ON_TWO_DEVICES, name],
+            env=os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={count}"},
+            capture_output=True, text=True, timeout=300, check=True,
+        ).stdout.split()
+        for count in (1, 2)
+    ]  # fmt: skip
+    assert [answer[0] for answer in answers] == ["1", "2"]
+    assert answers[0][1:] == answers[1][1:]
 
 
 def test_every_metric_is_tuned_or_lacked_by_every_backend() -> None:

@@ -15,6 +15,7 @@ import jax
 import platformdirs
 
 from invmass.backends.backend import Backend
+from invmass.backends.replicates import devices
 
 
 def configure_jax(device: str | None, x64: bool) -> str | None:
@@ -43,6 +44,7 @@ def provenance(backend: Backend) -> dict[str, Any]:
     """Versions, machine, device and precision: what every row carries."""
     return {
         "device": _device(),
+        "devices": len(devices()),
         "dtype": "float64" if jax.config.jax_enable_x64 else "float32",
         **software(backend),
         **_machine(),
