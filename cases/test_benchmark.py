@@ -9,11 +9,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-import numpy as np
 import pytest
 
 from invmass.backends.backend import Draws, Tuned
-from invmass.verdicts import warm_start
+from invmass.verdicts import effective, warm_start
 from invmass.verdicts.experiment import NUM_SAMPLES, Experiment
 from invmass.verdicts.runtime import load, peak_memory
 from invmass.verdicts.warm_start import Begin
@@ -50,7 +49,7 @@ def test_sampling_time(
     """Seconds to draw from one batch of replicates, and what the draws are worth."""
     draws, timing = _time(benchmark, experiment.sample_call(0))
     gradients = int(draws.gradients.sum())
-    worth = _worth(experiment, draws, gradients) | {
+    worth = _worth(experiment, draws) | {
         "gradients": gradients,
         "num_samples": NUM_SAMPLES,
     }
@@ -74,7 +73,7 @@ def test_usable_metric_time(
     tuned, timing = _time(benchmark, learned.call)
     record_timing(
         timing
-        | _worth(experiment, draws, int(draws.gradients.sum()))
+        | _worth(experiment, draws)
         | {
             "phase": begin,
             "turn": turn,
@@ -114,27 +113,6 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
     return answer, timing
 
 
-def _worth(experiment: Experiment, draws: Draws, gradients: int) -> dict[str, float]:
-    """Smallest bulk-ESS of z and of its square about the mean, and largest R̂.
-
-    Over the coordinates; all replicates are chains.
-    """
-    from arviz_stats.base import array_stats  # slow to import, and only timings need it
-
-    coordinates = np.moveaxis(draws.position.astype(np.float64), 2, 0)
-    centred = coordinates - experiment.truth.moments.mean[:, None, None]
-
-    def smallest(values: np.ndarray) -> float:
-        return float(
-            min(array_stats.ess(c, chain_axis=0, draw_axis=1, method="bulk") for c in values)
-        )
-
-    ess, square_ess = smallest(coordinates), smallest(centred**2)
-    rhat = [array_stats.rhat(c, chain_axis=0, draw_axis=1) for c in coordinates]
-    return {
-        "min_bulk_ess": ess,
-        "min_square_ess": square_ess,
-        "max_rhat": float(max(rhat)),
-        "ess_per_gradient": ess / gradients,
-        "square_ess_per_gradient": square_ess / gradients,
-    }
+def _worth(experiment: Experiment, draws: Draws) -> dict[str, float]:
+    mean = experiment.truth.moments.mean
+    return effective.worth(draws.position, mean, int(draws.gradients.sum()))

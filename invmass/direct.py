@@ -21,7 +21,7 @@ from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, options
 from invmass.own_model import judge_file
 from invmass.reports.rows import RowWriter, read_rows
 from invmass.terminal import matrix, table
-from invmass.verdicts import judge
+from invmass.verdicts import exploration, judge
 from invmass.verdicts.claims import answers
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
@@ -215,7 +215,47 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
                 matrix(title, answer["coordinates"], answer[key])
 
 
-COMMANDS = (list_, check, repeat, fisher)
+@click.command()
+@click.argument("case")
+@options("seed", "device", "x64", "results", "json")
+def explore(
+    case: str, seed: int | None, device: str | None, x64: bool, results: Path, as_json: bool
+) -> None:
+    """Map step size × number of steps × mass matrix on CASE: acceptance, ESS per gradient.
+
+    By our own HMC with paths of fixed length. Step sizes are in units of the shortest scale, so
+    that a Gaussian breaks down at 2. Rows are appended to --results; the report draws the map.
+    """
+    if problem := configure_jax(device, x64):
+        raise UsageError(problem)
+    (problem_case,) = select_cases([case])
+    rows = []
+    for row in exploration.explore(problem_case, Settings(seed=seed or 0)):
+        if not as_json and (not rows or rows[-1]["metric"] != row["metric"]):
+            click.echo(f"{row['metric']} ...", err=True)
+        rows.append(row)
+    writer = RowWriter(results)
+    writer.append(*rows)
+    writer.close()
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for metric in exploration.METRICS:
+        table(
+            f"{metric}: min ESS per gradient, by steps and step size",
+            [
+                {"steps": count}
+                | {
+                    f"{r['relative_step_size']:g}": f"{r['ess_per_gradient']:.3f}"
+                    for r in rows
+                    if (r["metric"], r["steps"]) == (metric, count)
+                }
+                for count in exploration.STEPS
+            ],
+        )
+
+
+COMMANDS = (list_, check, repeat, fisher, explore)
 REPEATED = (
     "status",
     "found",

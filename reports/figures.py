@@ -208,6 +208,40 @@ def curves(rows: pd.DataFrame) -> str:
         return _svg(figure, "curves", "Seconds along dimension, chains and condition number")
 
 
+def settings(rows: pd.DataFrame, case: str) -> str:
+    """ESS per gradient (colour) and acceptance (number) by step size, steps and mass matrix."""
+    chosen = rows[(rows["kind"] == "setting") & (rows["case"] == case)]
+    if chosen.empty:
+        return ""
+    chosen = chosen[chosen["run_id"] == chosen["run_id"].iloc[-1]]
+    metrics = list(dict.fromkeys(chosen["metric"]))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1.4 + 3.3 * len(metrics), 3.4), layout="constrained")
+        axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        best = float(chosen["ess_per_gradient"].max())
+        for ax, metric in zip(axes, metrics, strict=True):
+            shown = chosen[chosen["metric"] == metric]
+            worth, accepted = (
+                shown.pivot_table(index="steps", columns="relative_step_size", values=column)
+                for column in ("ess_per_gradient", "acceptance")
+            )
+            colours = np.log10(np.maximum(worth.to_numpy(dtype=float), 1e-4))
+            image = ax.imshow(
+                colours, cmap="cividis", vmin=-4, vmax=np.log10(best), aspect="auto", origin="lower"
+            )
+            for (i, j), value in np.ndenumerate(accepted.to_numpy(dtype=float)):
+                dark = colours[i, j] < (np.log10(best) - 4) / 2
+                colour = "white" if dark else BLACK
+                ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+            ax.set_xticks(range(worth.shape[1]), [f"{size:g}" for size in worth.columns])
+            ax.set_yticks(range(worth.shape[0]), [f"{steps:.0f}" for steps in worth.index])
+            ax.set_title(f"mass matrix: {metric}")
+        axes[0].set_ylabel("leapfrog steps")
+        figure.supxlabel("step size, in units of the shortest scale", fontsize=9)
+        figure.colorbar(image, ax=list(axes), label="log₁₀ of min ESS per gradient")
+        return _svg(figure, f"settings-{case}", f"Worth of each setting of HMC, {case}")
+
+
 def releases(rows: pd.DataFrame) -> str:
     """Over releases of a library: checks that are not green, seconds of warm-up, ESS per gradient.
 

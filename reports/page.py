@@ -104,6 +104,10 @@ def _content(rows: pd.DataFrame) -> dict[str, Any]:
         "timings": timings.timings(rows).to_dict("records"),
         "timings_figure": Markup(figures.timings(rows)),
         "savings": timings.savings(rows).to_dict("records"),
+        "explored": [
+            {"case": case, "figure": Markup(figures.settings(rows, case))}
+            for case in dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"])
+        ],
         "releases": releases(rows).to_dict("records"),
         "releases_figure": Markup(figures.releases(rows)),
         "curves_figure": Markup(figures.curves(rows)),

@@ -77,7 +77,7 @@ print(len(devices()), tuned.inverse_mass_matrix.tobytes().hex(), draws.position.
 
 @pytest.mark.parametrize("name", ["hmc", "hmc-pooled", "numpyro"])
 def test_several_devices_share_the_replicates_and_change_none(name: str) -> None:
-    """Devices are simulated; BlackJAX is left out: its last bits depend on the batch's size."""
+    """Devices are simulated; BlackJAX is left out: its program rounds otherwise on two."""
     if reason := load_backend(name).why_unavailable():
         pytest.skip(reason)
     answers = [

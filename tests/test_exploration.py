@@ -1,0 +1,58 @@
+"""The map of settings of HMC, where a Gaussian says what it must show."""
+
+import pandas as pd
+import pytest
+
+from invmass.cases.catalogue import all_cases
+from invmass.reports import figures
+from invmass.reports.page import html
+from invmass.reports.rows import RowWriter, load_rows
+from invmass.verdicts.experiment import Settings
+from invmass.verdicts.exploration import explore
+
+SIZES, STEPS = (0.1, 0.4, 1.2, 2.2), (1, 4, 16, 64)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    folder = tmp_path_factory.mktemp("rows")
+    case = all_cases()["lecture_gaussian-normal"]
+    writer = RowWriter(folder)
+    writer.append(*explore(case, Settings(), SIZES, STEPS))
+    writer.close()
+    return load_rows(folder)
+
+
+def at(rows: pd.DataFrame, metric: str, size: float, steps: int) -> pd.Series:
+    (index,) = rows.index[
+        (rows["metric"] == metric) & (rows["relative_step_size"] == size) & (rows["steps"] == steps)
+    ]
+    return rows.loc[index]
+
+
+def test_a_whitened_path_of_a_whole_period_is_worth_nothing(rows: pd.DataFrame) -> None:
+    """64 steps of 0.1 are 6.4 units of time, and a period is 2π; a quarter forgets the most."""
+    period, quarter = at(rows, "dense", 0.1, 64), at(rows, "dense", 0.1, 16)
+    assert period["acceptance"] > 0.99
+    assert quarter["ess_per_gradient"] > 50 * period["ess_per_gradient"]
+
+
+def test_the_whitening_metric_is_worth_most(rows: pd.DataFrame) -> None:
+    best = rows.groupby("metric")["ess_per_gradient"].max()
+    assert best["dense"] > 1.5 * best["diagonal"]
+    assert best["dense"] > 1.5 * best["identity"]
+
+
+@pytest.mark.parametrize("metric", ["identity", "diagonal", "dense"])
+def test_beyond_the_limit_of_stability_paths_are_rejected(rows: pd.DataFrame, metric: str) -> None:
+    """With 64 steps the energy error grows without bound at 2.2, and at 0.1 there is next to none.
+
+    One dimension of two is unstable under the identity: even so every path is lost.
+    """
+    assert at(rows, metric, 2.2, 64)["acceptance"] < 0.01
+    assert at(rows, metric, 0.1, 64)["acceptance"] > 0.99
+
+
+def test_the_map_is_on_the_page(rows: pd.DataFrame) -> None:
+    assert "<svg" in figures.settings(rows, "lecture_gaussian-normal")
+    assert "Step size, steps and mass matrix" in html(rows)

@@ -1,0 +1,36 @@
+"""What draws are worth: their effective number, of a coordinate and of its square."""
+
+import numpy as np
+
+
+def worth(positions: np.ndarray, mean: np.ndarray, gradients: int) -> dict[str, float]:
+    """Smallest bulk-ESS over the coordinates, and that of `(z - mean)²`; largest R̂.
+
+    Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner, Bayesian Analysis 16 (2021), as ArviZ
+    computes it. Chains that never move are worth nothing.
+
+    Args:
+        positions: draws of R chains, shape (R, n, d).
+        mean: E[z], shape (d,).
+        gradients: evaluations that the draws took, of all chains.
+    """
+    from arviz_stats.base import array_stats  # slow to import, and only timings need it
+
+    coordinates = np.moveaxis(positions.astype(np.float64), 2, 0)
+    moved = np.all(np.isfinite(positions)) and np.all(np.ptp(coordinates, axis=(1, 2)) > 0)
+
+    def smallest(values: np.ndarray) -> float:
+        if not moved:
+            return 0.0
+        found = [array_stats.ess(c, chain_axis=0, draw_axis=1, method="bulk") for c in values]
+        return float(np.nan_to_num(min(found)))
+
+    ess, square_ess = smallest(coordinates), smallest((coordinates - mean[:, None, None]) ** 2)
+    rhat = [array_stats.rhat(c, chain_axis=0, draw_axis=1) for c in coordinates] if moved else []
+    return {
+        "min_bulk_ess": ess,
+        "min_square_ess": square_ess,
+        "max_rhat": float(max(rhat, default=np.nan)),
+        "ess_per_gradient": ess / gradients,
+        "square_ess_per_gradient": square_ess / gradients,
+    }

@@ -1,0 +1,106 @@
+"""Step size × number of steps × mass matrix: what each setting of plain HMC is worth.
+
+The lecture's exercise. Paths all have the number of steps that is asked for, which is why one of a
+whole period comes back to where it began, and is worth nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invmass.backends.hmc.metric import make_metric
+from invmass.backends.hmc.sampler import State, draw_noise, init, transition
+from invmass.backends.registry import load_backend
+from invmass.cases.case import Case
+from invmass.geometry.families import Array
+from invmass.verdicts.effective import worth
+from invmass.verdicts.experiment import Settings
+from invmass.verdicts.runtime import provenance
+
+STEP_SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 1.9, 2.2)  # 2 is where a Gaussian breaks down
+STEPS = (1, 2, 4, 8, 16, 32, 64)
+METRICS = ("identity", "diagonal", "dense")
+CHAINS, DRAWS = 64, 500
+
+
+def explore(
+    case: Case,
+    settings: Settings,
+    step_sizes: Sequence[float] = STEP_SIZES,
+    steps: Sequence[int] = STEPS,
+) -> Iterator[dict[str, Any]]:
+    """Rows of kind "setting", one for each of the grid, as they are made.
+
+    Step sizes are in units of the shortest scale: the square root of the smallest eigenvalue of
+    Cov(z) whitened by the metric. The metrics are the identity, and the diagonal of Cov(z) and
+    itself.
+    """
+    truth = case.truth_in_own_space
+    covariance = truth.moments.covariance
+    starts = jnp.asarray(truth.starts(settings.seed, CHAINS), jnp.result_type(float))
+    where = provenance(load_backend("hmc"))
+    for name in METRICS:
+        inverse = _inverse_mass_matrix(name, covariance)
+        shortest = _shortest_scale(covariance, inverse)
+        for count in steps:
+            sizes = jnp.asarray(np.multiply(step_sizes, shortest), starts.dtype)
+            key = jax.random.fold_in(jax.random.key(settings.seed), count)
+            positions, accepted, divergent = jax.tree.map(
+                np.asarray,
+                _program(case.posterior.on_device(), key, starts, inverse, sizes, count),
+            )
+            for i, relative in enumerate(step_sizes):
+                yield {
+                    "kind": "setting",
+                    "case": case.name,
+                    "case_version": case.version,
+                    "backend": "hmc",
+                    "metric": name,
+                    "seed": settings.seed,
+                    **where,
+                    "step_size": float(sizes[i]),
+                    "relative_step_size": relative,
+                    "steps": count,
+                    "acceptance": float(accepted[i].mean()),
+                    "divergences": float(divergent[i].mean()),
+                    **worth(positions[i], truth.moments.mean, CHAINS * DRAWS * count),
+                }
+
+
+def _inverse_mass_matrix(name: str, covariance: np.ndarray) -> np.ndarray:
+    variances = np.diag(covariance)
+    return {"identity": np.ones_like(variances), "diagonal": variances, "dense": covariance}[name]
+
+
+def _shortest_scale(covariance: np.ndarray, inverse: np.ndarray) -> float:
+    full = np.diag(inverse) if inverse.ndim == 1 else inverse
+    factor = np.linalg.inv(np.linalg.cholesky(full))
+    return float(np.sqrt(np.linalg.eigvalsh(factor @ covariance @ factor.T)[0]))
+
+
+@jax.jit
+def _program(
+    posterior: Any, key: Array, starts: Array, inverse: Array, sizes: Array, steps: Array
+) -> Any:
+    """Positions (sizes, chains, draws, d), acceptance and divergence (sizes, draws, chains)."""
+    value_and_gradient = jax.value_and_grad(posterior.log_density)
+    metric = make_metric(inverse.astype(starts.dtype))
+
+    def at(size: Array) -> Any:
+        def step(states: State, key: Array) -> Any:
+            states, info = jax.vmap(
+                lambda noise, state: transition(
+                    value_and_gradient, noise, state, metric, size, steps
+                )
+            )(draw_noise(key, starts), states)
+            return states, (states.position, info.acceptance, info.divergent)
+
+        states = jax.vmap(partial(init, value_and_gradient))(starts)
+        positions, *rest = jax.lax.scan(step, states, jax.random.split(key, DRAWS))[1]
+        return jnp.swapaxes(positions, 0, 1), *rest
+
+    return jax.lax.map(at, sizes)
