@@ -22,19 +22,24 @@ from invmass.backends.hmc.metric import (
     oracle_shrinkage,
     velocity,
 )
-from invmass.backends.hmc.sampler import PATH_LENGTH, draw, draw_noise, warm_up
+from invmass.backends.hmc.sampler import PATH_LENGTH, WarmedUp, draw, draw_noise, warm_up
 from invmass.backends.hmc.schedule import pooled_schedule
-from invmass.backends.registry import load_backend
+from invmass.backends.registry import OWN, load_backend
+from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.families import Array
-from invmass.verdicts.runtime import configure_jax, provenance
+from invmass.geometry.quality import condition, usable_condition
+from invmass.verdicts import effective
+from invmass.verdicts.experiment import Experiment, Settings
+from invmass.verdicts.runtime import configure_jax, peak_memory, provenance
 
 PAGE = Path(__file__).parent / "speed.md"
 ROUNDS = 11
 SIZES = ((100, 64), (2, 1024))  # dimension, chains
 STEPS, TRANSITIONS = 20, 100  # of a path, as in the lecture, on average; of a chain
-GAUSSIAN = "scaling-100-1e2"
+GAUSSIAN, THOUSAND = "scaling-100-1e2", "scaling-1000-1e2"
 POOLED_STEPS, CHAINS = 200, 64
+NUTS = ("numpyro", "blackjax", "tfp")
 
 
 def main() -> None:
@@ -45,6 +50,7 @@ def main() -> None:
     told = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
     page = INTRODUCTION.format(machine=f"{where['machine']}, {where['cores']} cores; {told}")
     page += table(throughput()) + TUNING + table(tuning())
+    page += LARGE + table(a_thousand()) + WORTH + table(worth())
     PAGE.write_text(page, encoding="utf-8")
 
 
@@ -66,6 +72,20 @@ itself for 1,000 steps; together they take 200 steps each. κ is the condition n
 by the covariance, the median over chains; gradients are those of all chains.
 
 """
+LARGE = """
+## A thousand coordinates
+
+`scaling-1000-1e2`, a dense metric, 64 chains tuned together from exact draws. A metric is usable
+where κ is below the bound. Peak memory is that of the process, with its libraries.
+
+"""
+WORTH = """
+## What a second is worth
+
+64 chains with the dense metrics and step sizes that 1,000 steps of warm-up left, 500 draws each;
+the smallest bulk-ESS over the coordinates, and that of their squares about the mean.
+
+"""
 
 
 def throughput() -> list[dict[str, Any]]:
@@ -79,7 +99,8 @@ def throughput() -> list[dict[str, Any]]:
             "hmc": ours(value_and_gradient, metric, step_size),
             "blackjax": blackjaxs(value_and_gradient, metric, step_size),
         }
-        rates = in_turn({name: partial(run, positions) for name, run in runs.items()})
+        timed = in_turn({name: partial(run, positions) for name, run in runs.items()})
+        rates = {name: gradients / seconds for name, ((_, gradients), seconds) in timed.items()}
         lines += [
             {
                 "dimension": dimension,
@@ -162,17 +183,16 @@ def blackjaxs(value_and_gradient: ValueAndGradient, metric: Metric, step_size: A
     )  # fmt: skip
 
 
-def in_turn(calls: Mapping[str, Callable[[], tuple[Any, int]]]) -> dict[str, float]:
-    """Gradients a second, the median of rounds in which each has its turn."""
-    rates: dict[str, list[float]] = {name: [] for name in calls}
+def in_turn(calls: Mapping[str, Callable[[], Any]]) -> dict[str, tuple[Any, float]]:
+    """What each call gives, and its seconds: the median of rounds in which each has its turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    found = {}
     for number in range(ROUNDS + 1):
         for name, call in calls.items():
-            begin = time.perf_counter()
-            found, gradients = call()
-            jax.block_until_ready(found)
+            found[name], taken = seconds_of(call)
             if number:  # the first compiles
-                rates[name].append(gradients / (time.perf_counter() - begin))
-    return {name: float(np.median(found)) for name, found in rates.items()}
+                seconds[name].append(taken)
+    return {name: (found[name], float(np.median(taken))) for name, taken in seconds.items()}
 
 
 def tuning() -> list[dict[str, Any]]:
@@ -203,17 +223,9 @@ def tuning() -> list[dict[str, Any]]:
     ]
 
 
-def together(case: Any, starts: np.ndarray, covariance: np.ndarray) -> dict[str, Any]:
+def together(case: Case, starts: np.ndarray, covariance: np.ndarray) -> dict[str, Any]:
     """All chains with one metric."""
-    posterior = case.posterior.on_device()
-    value_and_gradient = jax.value_and_grad(posterior.log_density)
-    schedule = jax.tree.map(jnp.asarray, pooled_schedule(POOLED_STEPS))
-
-    @jax.jit
-    def run(key: Array, positions: Array) -> Any:
-        first = make_metric(jnp.eye(positions.shape[1]))
-        return warm_up(value_and_gradient, key, positions, first, schedule, oracle_shrinkage)
-
+    run = pooled(case, POOLED_STEPS)
     compiling = seconds_of(lambda: run(jax.random.key(0), jnp.asarray(starts)))[1]
     runs = [
         seconds_of(lambda: run(jax.random.key(seed), jnp.asarray(starts)))  # noqa: B023
@@ -225,6 +237,77 @@ def together(case: Any, starts: np.ndarray, covariance: np.ndarray) -> dict[str,
     return line("hmc, pooled", compiling, seconds, gradients, matrices, covariance)
 
 
+def pooled(case: Case, steps: int) -> Callable[[Array, Array], WarmedUp]:
+    """Warm-up of chains that share all, from the identity, dense."""
+    value_and_gradient = jax.value_and_grad(case.posterior.on_device().log_density)
+    schedule = jax.tree.map(jnp.asarray, pooled_schedule(steps))
+
+    @jax.jit
+    def run(key: Array, positions: Array) -> WarmedUp:
+        first = make_metric(jnp.eye(positions.shape[1]))
+        return warm_up(value_and_gradient, key, positions, first, schedule, oracle_shrinkage)
+
+    return run
+
+
+def a_thousand() -> list[dict[str, Any]]:
+    """How long until a dense metric of a thousand coordinates is usable."""
+    case = all_cases()[THOUSAND]
+    truth = case.truth_in_own_space
+    starts = jnp.asarray(truth.starts(0, CHAINS), jnp.float32)
+    lines = []
+    for steps in (100, 200):
+        run = pooled(case, steps)
+        first = seconds_of(lambda: run(jax.random.key(0), starts))[1]  # noqa: B023
+        end, seconds = seconds_of(lambda: run(jax.random.key(1), starts))  # noqa: B023
+        peak = peak_memory(lambda: jax.block_until_ready(run(jax.random.key(1), starts)))  # noqa: B023
+        found = condition(
+            np.asarray(end.metric.inverse_mass_matrix)[None], truth.moments.covariance
+        )
+        lines.append(
+            {
+                "steps": steps,
+                "κ": f"{found[0]:.3g}",
+                "bound": f"{usable_condition(truth.moments.covariance):.3g}",
+                "gradients": f"{int(end.transitions.gradients.sum()):,}",
+                "seconds": f"{seconds:.3g}",
+                "seconds with compilation": f"{first:.3g}",
+                "peak GiB": f"{(peak or np.nan) / 2**30:.2f}",
+            }
+        )
+    return lines
+
+
+def worth() -> list[dict[str, Any]]:
+    """Effective draws a second, of each library with what it tuned itself."""
+    lines = []
+    for name in (GAUSSIAN, "notebook-uniform"):
+        case = all_cases()[name]
+        experiments = {
+            backend: Experiment(case, load_backend(backend), "dense", Settings(), CHAINS)
+            for backend in OWN
+        }
+        timed = in_turn({name: one.sample_call(0) for name, one in experiments.items()})
+        rates = {}
+        for backend, (draws, seconds) in timed.items():
+            mean, gradients = experiments[backend].truth.moments.mean, int(draws.gradients.sum())
+            found = effective.worth(draws.position, mean, gradients)
+            rates[backend] = found["min_bulk_ess"] / seconds, found["min_square_ess"] / seconds
+        best, best_of_squares = (max(rates[backend][i] for backend in NUTS) for i in (0, 1))
+        lines += [
+            {
+                "case": name,
+                "sampler": backend,
+                "ESS/s": f"{ess:,.3g}",
+                "over the best NUTS": f"{ess / best:.2f}",
+                "ESS of squares/s": f"{squares:,.3g}",
+                "that over the best NUTS": f"{squares / best_of_squares:.2f}",
+            }
+            for backend, (ess, squares) in rates.items()
+        ]
+    return lines
+
+
 def line(
     name: str,
     first: float,
@@ -234,11 +317,9 @@ def line(
     covariance: np.ndarray,
 ) -> dict[str, Any]:
     """One row of the table."""
-    inverse = np.linalg.inv(np.linalg.cholesky(covariance))
-    values = np.linalg.eigvalsh(inverse @ matrices.astype(np.float64) @ inverse.T)
     return {
         "sampler": name,
-        "κ": float(np.median(values[:, -1] / values[:, 0])),
+        "κ": float(np.median(condition(matrices, covariance))),
         "gradients": float(gradients),
         "seconds": seconds,
         "seconds with compilation": first,
