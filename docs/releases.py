@@ -1,0 +1,75 @@
+"""Writes docs/releases.md and its picture: `python docs/releases.py FOLDER`.
+
+FOLDER holds the rows that `tox run -e upstream -- LIBRARY==VERSION` has written, one run for each
+release.
+"""
+
+from pathlib import Path
+
+import click
+import pandas as pd
+
+from invmass.reports import figures
+from invmass.reports.releases import releases
+from invmass.reports.rows import load_rows
+from invmass.reports.wording import known, number
+
+HERE = Path(__file__).parent
+PAGE = """# From release to release
+
+Written by `python docs/releases.py` from the rows of `tox run -e upstream -- LIBRARY==VERSION`, on
+{machine}; each release in an environment of its own, one after the other. Checks are those of the
+cases {cases}; seconds are medians over two turns of five rounds, with the interval of the median,
+for 64 chains.
+
+![Checks, seconds of warm-up and ESS per gradient over releases](releases.svg)
+
+{tables}
+"""
+COLUMNS = {
+    "version": "release", "backend": "backend", "pass": "pass", "fail": "fail",
+    "inconclusive": "inconclusive", "error": "error", "case": "timed", "metric": "metric",
+}  # fmt: skip
+
+
+@click.command()
+@click.argument("results", type=click.Path(path_type=Path, exists=True))
+def main(results: Path) -> None:
+    """The page, and its picture."""
+    rows = load_rows(results)
+    found = releases(rows)
+    tables = [f"## {library}\n\n{table(lines)}" for library, lines in found.groupby("library")]
+    page = PAGE.format(
+        machine=", ".join(rows["machine"].dropna().unique()),
+        cases=", ".join(sorted(rows["case"].unique())),
+        tables="\n\n".join(tables),
+    )
+    (HERE / "releases.md").write_text(page, encoding="utf-8")
+    (HERE / "releases.svg").write_text(figures.releases(rows), encoding="utf-8")
+
+
+def table(lines: pd.DataFrame) -> str:
+    """One line for each release, backend and timed combination, as markdown."""
+    header = [*COLUMNS.values(), "warm-up compile s", "warm-up s", "noise", "ESS/gradient"]
+    told = [
+        [
+            *(str(line[column]) for column in COLUMNS),
+            number(line["warmup_compile_seconds"]),
+            f"{number(line['warmup_seconds'])} ({interval(line)})",
+            number(line["warmup_noise"]),
+            number(line["ess_per_gradient"]),
+        ]
+        for line in lines.to_dict("records")
+    ]
+    rows = [header, ["---"] * len(header), *told]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def interval(line: dict[str, float]) -> str:
+    """Of the median."""
+    low, high = line["warmup_low"], line["warmup_high"]
+    return f"{number(low)}–{number(high)}" if known(low) else "too few rounds"
+
+
+if __name__ == "__main__":
+    main()
