@@ -147,8 +147,7 @@ class Backend(abc.ABC):
         extra: the extra of `invmass` that installs them, if there is one.
         estimators: for each metric that it can tune, the rule by which it does so.
         lacks: for each metric that others tune and it does not, why, and the reason; so too for
-            `"supplied"`, if it cannot keep a metric that is handed to it, and for `"started"`,
-            if it cannot start from one.
+            `"supplied"`, if it cannot keep a metric that is handed to it.
         target_acceptance: what its step size is tuned for; None if it does not say.
         metropolis: a draw either is the end of its trajectory or repeats the one before, so that
             acceptance can be counted; not so for NUTS.
@@ -191,7 +190,8 @@ class Backend(abc.ABC):
             starts: exact draws of the posterior, unconstrained, shape (R, d).
             num_warmup: number of warm-up steps.
             supplied: an inverse mass matrix, (d,) or (d, d), to be kept instead of tuned.
-            kept: if not, tuning starts from the supplied matrix and goes on as ever.
+            kept: if not, tuning starts from the supplied matrix and goes on as ever. A backend
+                that cannot do so has no such argument.
         """
 
     @abc.abstractmethod
@@ -217,10 +217,7 @@ class Backend(abc.ABC):
             raise BackendUnavailableError(f"backend {self.name!r}: {reason}")
 
     def why_lacking(self, metric: str) -> str | None:
-        """Why it does not tune `metric`, keep a `"supplied"` one or is `"started"` from one.
-
-        None if that is not declared.
-        """
+        """Why it does not tune `metric`, or keep a `"supplied"` one; None if undeclared."""
         if metric not in self.lacks:
             return None
         word, reason = self.lacks[metric]

@@ -44,5 +44,10 @@ def compiled(batch: Callable[..., Any], in_axes: Axes) -> Callable[..., Any]:
 
 def devices() -> tuple[Any, ...]:
     """All of the default kind; several CPUs can be simulated by XLA_FLAGS."""
-    first = jax.config.jax_default_device or jax.local_devices()[0]
-    return tuple(device for device in jax.local_devices() if device.platform == first.platform)
+    kind = default_device().platform
+    return tuple(device for device in jax.local_devices() if device.platform == kind)
+
+
+def default_device() -> Any:
+    """Where JAX runs what nobody places."""
+    return jax.config.jax_default_device or jax.local_devices()[0]

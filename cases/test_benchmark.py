@@ -80,6 +80,7 @@ def test_usable_metric_time(
             "gradients": int(tuned.gradients.sum()),
             "num_samples": NUM_SAMPLES,
             "steps": learned.steps,
+            "num_warmup": None,  # it is the number of steps that was to be found
             "kappa": learned.condition,
             "kappa_bound": learned.bound,
             "usable": learned.usable,

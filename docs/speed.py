@@ -268,7 +268,7 @@ def a_thousand() -> list[dict[str, Any]]:
             {
                 "steps": steps,
                 "κ": f"{found[0]:.3g}",
-                "bound": f"{usable_condition(truth.moments.covariance):.3g}",
+                "bound": f"{usable_condition(case.dimension, dense=True):.3g}",
                 "gradients": f"{int(end.transitions.gradients.sum()):,}",
                 "seconds": f"{seconds:.3g}",
                 "seconds with compilation": f"{first:.3g}",

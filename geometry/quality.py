@@ -40,13 +40,11 @@ def null_condition(dimension: int, draws: int, dense: bool) -> float:
     return float(((1 + root) / (1 - root)) ** 2)
 
 
-def usable_condition(reference: np.ndarray) -> float:
+def usable_condition(dimension: int, dense: bool) -> float:
     """κ below which a metric is usable: 1.5 times the null of the draws of a usual warm-up.
 
-    Those are 500, or five for each coordinate of the largest block of the reference.
+    Those are 500, or five for each of the coordinates that are estimated together.
     """
-    dense = reference.ndim == 2
-    dimension = int(np.max(np.sum(reference != 0, axis=1))) if dense else len(reference)
     draws = max(DRAWS, DRAWS_PER_COORDINATE * dimension)
     return QUALITY * null_condition(dimension, draws, dense)
 

@@ -43,7 +43,7 @@ def compare(base: Path, new: Path, factor: float, level: float, as_json: bool) -
     --factor, by more than the turns of one version differ, and a Mann-Whitney test at --level,
     divided among the timings, tells it from chance.
     It exits with 1 if anything is slower or a verdict worse, and else with 3 if there were too few
-    rounds to tell, or if no timing, or no verdict, of both could be compared.
+    rounds to tell, too much noise, or if no timing, or no verdict, of both could be compared.
     """
     from invmass.reports import comparison  # its libraries are slow to import
 

@@ -228,15 +228,20 @@ def explore(
     """
     if problem := configure_jax(device, x64):
         raise UsageError(problem)
-    (problem_case,) = select_cases([case])
-    rows = []
-    for row in exploration.explore(problem_case, Settings(seed=seed or 0)):
-        if not as_json and (not rows or rows[-1]["metric"] != row["metric"]):
-            click.echo(f"{row['metric']} ...", err=True)
-        rows.append(row)
+    chosen = select_cases([case])
+    if len(chosen) > 1:
+        names = ", ".join(problem_case.name for problem_case in chosen)
+        raise UsageError(f"{case} are several cases: give one of {names}")
     writer = RowWriter(results)
-    writer.append(*rows)
-    writer.close()
+    rows: list[dict[str, Any]] = []
+    try:
+        for row in exploration.explore(chosen[0], Settings(seed=seed or 0)):
+            if not as_json and (not rows or rows[-1]["metric"] != row["metric"]):
+                click.echo(f"{row['metric']} ...", err=True)
+            rows.append(row)
+            writer.append(row)
+    finally:
+        writer.close()
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
@@ -265,7 +270,16 @@ REPEATED = (
     "replicates",
     "looks",
 )  # what a seed decides
-SURROUNDINGS = ("versions", "python", "machine", "cores", "device", "commit", "case_version")
+SURROUNDINGS = (
+    "versions",
+    "python",
+    "machine",
+    "cores",
+    "device",
+    "devices",
+    "commit",
+    "case_version",
+)
 
 
 def _available(backend: Backend, asked_for: bool, quiet: bool) -> bool:

@@ -20,6 +20,7 @@ STYLE = {
     "better": "green",
     "changed": "cyan",
     "too few rounds": "yellow",
+    "within noise": "yellow",
 }
 
 

@@ -29,6 +29,7 @@ VERDICT_KEY = (
 )  # fmt: skip
 # From pass to anything else is worse, and so is what ranks higher than before.
 RANKS = {"pass": 0, "expected failure": 1, "skipped": 1, "inconclusive": 2, "fail": 3, "error": 3}
+_UNSTATED = {"devices": 1}  # by rows of before there could be more
 SHOWN_KEYS = 5  # of each reason in a message
 
 Row = dict[str, Any]
@@ -51,7 +52,7 @@ class Comparison:
     Attributes:
         timings: with base_seconds, new_seconds (medians), ratio, low, high, p, base_rounds,
             new_rounds, noise and a status: slower, faster, same, within noise or too few rounds.
-            Noise is the ratio of the slowest turn to the quickest within one side, the larger.
+            Noise is how far two turns of one side are apart, the larger of both.
         verdicts: with base and new, the statuses, and a status: worse, better, changed or same.
         quality: with quantity, base and new, for M⁻¹ their entries and intervals, and a status:
             same or changed, with the entries whose intervals do not overlap.
@@ -76,9 +77,9 @@ class Comparison:
 
     @property
     def undecided(self) -> bool:
-        """Something had too few rounds, or could not be compared at all."""
-        few = any(line["status"] == "too few rounds" for line in self.timings)
-        return few or bool(self.uncompared)
+        """Something had too few rounds or too much noise, or could not be compared at all."""
+        open_ = any(line["status"] in ("too few rounds", "within noise") for line in self.timings)
+        return open_ or bool(self.uncompared)
 
 
 def compare(
@@ -212,7 +213,7 @@ def _of_kind(rows: pd.DataFrame, kind: str, folder: str, left: _LeftOut) -> list
 
 
 def _key(row: Row, columns: Iterable[str]) -> Key:
-    values = [row[column] if wording.known(row[column]) else "" for column in columns]
+    values = [row[c] if wording.known(row.get(c)) else _UNSTATED.get(c, "") for c in columns]
     return tuple(int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
 
 
@@ -374,7 +375,10 @@ def _timing_lines(
     lines = []
     for key, (base, new), least in zip(keys, sides, smallest, strict=True):
         found = rounds.compare_rounds(base, new)
-        noise = max(_noise(side[key]) for side in (keyed.base, keyed.new))
+        noise = max(
+            rounds.noise([row["round_seconds"] for row in side[key]])
+            for side in (keyed.base, keyed.new)
+        )
         if least >= each:
             status = "too few rounds"
         elif factor <= max(found.ratio, 1 / found.ratio) <= noise:
@@ -401,12 +405,6 @@ def _timing_lines(
             }
         )
     return lines, each, rounds.rounds_needed(level / max(1, len(keys)))
-
-
-def _noise(rows: Sequence[Row]) -> float:
-    """Slowest turn over the quickest, 1 of a single turn."""
-    medians = [float(np.median(row["round_seconds"])) for row in rows]
-    return max(medians) / min(medians)
 
 
 def _verdict_line(keyed: _Keyed, key: Key) -> Row:

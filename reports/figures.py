@@ -182,7 +182,7 @@ def curves(rows: pd.DataFrame) -> str:
     points = measured.curves(rows)
     if points.empty:
         return ""
-    panels = list(points.groupby(["along", "curve", "phase"], sort=False))
+    panels = list(points.groupby(["along", "curve", "phase", *measured.CURVE[3:]], sort=False))
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     colours = _colours(rows)
@@ -191,7 +191,7 @@ def curves(rows: pd.DataFrame) -> str:
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         used: dict[tuple[str, str], Line2D] = {}
-        for ax, ((along, curve, phase), panel) in zip(axes, panels, strict=False):
+        for ax, ((along, curve, phase, *_), panel) in zip(axes, panels, strict=False):
             for (backend, metric), line in panel.groupby(["backend", "metric"], sort=False):
                 style = {"color": colours[backend], "ls": "--" if metric == "diagonal" else "-"}
                 (used[backend, metric],) = ax.plot(
@@ -250,15 +250,19 @@ def releases(rows: pd.DataFrame) -> str:
     table = history(rows)
     if table.empty:
         return ""
-    panels = list(table.groupby(["library", "backend"], sort=False))
+    table[["case", "metric"]] = table[["case", "metric"]].fillna("")
+    keys = ["library", "backend", "machine", "device", "dtype"]
+    panels = list(table.groupby(keys, sort=False))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.6, 0.5 + 2.2 * len(panels)), layout="constrained")
         axes = figure.subplots(len(panels), 3, squeeze=False)
-        for (judged, warmup, worth), ((library, backend), panel) in zip(axes, panels, strict=True):
+        for (judged, warmup, worth), (key, panel) in zip(axes, panels, strict=True):
+            library, backend, *_ = key
             versions = list(dict.fromkeys(panel["version"]))
             _release_counts(judged, panel, versions)
             judged.set_ylabel(f"{backend}, by {library}" if backend != library else library)
-            for (case, metric), line in panel.groupby(["case", "metric"], sort=False):
+            timed = panel[panel["case"] != ""]
+            for (case, metric), line in timed.groupby(["case", "metric"], sort=False):
                 at = [versions.index(version) for version in line["version"]]
                 _release_line(warmup, at, line, "warmup_seconds", f"{case} {metric}")
                 _release_line(worth, at, line, "ess_per_gradient", f"{case} {metric}")

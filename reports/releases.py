@@ -8,8 +8,8 @@ from packaging.version import InvalidVersion, Version
 
 from invmass.reports import tables, timings
 
-COUNTED = ("pass", "fail", "inconclusive", "error", "expected failure", "skipped")
-JUDGED = ("library", "version", "backend", "machine", "device", "dtype")
+COUNTED = ("pass", "fail", "inconclusive", "error")
+PLACE = ("machine", "device", "dtype")  # never mixed in one line
 OWN = "invmass"  # it is the measure, and not what is measured
 
 
@@ -28,9 +28,9 @@ def releases(rows: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame(lines)
     if frame.empty:
         return frame
-    order = frame["version"].map(_ordered)
-    keys = ["library", "backend", "case", "metric", "machine"]
-    frame = frame.assign(order=order).sort_values([*keys, "order"], kind="stable")
+    keys = ["library", "backend", *PLACE]
+    frame = frame.assign(order=frame["version"].map(_ordered))
+    frame = frame.sort_values([*keys, "order", "case", "metric"], kind="stable")
     return frame.drop(columns="order").reset_index(drop=True)
 
 
@@ -50,10 +50,12 @@ def _with_history(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
 
 def _lines(rows: pd.DataFrame, library: str, backend: str) -> Iterator[dict[str, Any]]:
     stated = [v.get(library) if isinstance(v, dict) else None for v in rows["versions"]]
-    for (version, machine), group in rows.assign(release=stated).groupby(["release", "machine"]):
+    rows = tables.located(rows.assign(release=stated))
+    for (version, *place), group in rows.groupby(["release", *PLACE]):
         counts = tables.verdicts(group)["status"].value_counts()
-        line = {"library": library, "version": str(version), "backend": backend}
-        line |= {"machine": machine} | {name: int(counts.get(name, 0)) for name in COUNTED}
+        line: dict[str, Any] = {"library": library, "version": version, "backend": backend}
+        line |= dict(zip(PLACE, place, strict=True))
+        line |= {name: int(counts.get(name, 0)) for name in COUNTED}
         timed = timings.timings(group).to_dict("records")
         for timing in timed or [dict.fromkeys(("case", "metric"), "")]:
             yield line | timing

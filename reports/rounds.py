@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 import scipy.stats
@@ -54,6 +55,16 @@ def compare_rounds(base: Sequence[float], new: Sequence[float]) -> Ratio:
         p_slower=_p_larger(after, before),
         p_faster=_p_larger(before, after),
     )
+
+
+def noise(turns: Sequence[Sequence[float] | np.ndarray]) -> float:
+    """How far two turns of the same are apart: ratio of their medians, 1 if there is but one.
+
+    Of several turns the median over all pairs, which one bad turn does not spoil.
+    """
+    medians = [float(np.median(turn)) for turn in turns]
+    pairs = [max(pair) / min(pair) for pair in combinations(medians, 2)]
+    return float(np.median(pairs)) if pairs else 1.0
 
 
 def smallest_p(base: int, new: int) -> float:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from invmass.reports import tables, wording
+from invmass.reports import rounds, tables, wording
 
 CONFIDENCE = 0.95  # of the interval of a median
 KEYS = (*tables.COMBINATION, "replicates")
+SETTING = ("machine", "devices", "num_warmup", "seed", "case_version")  # never mixed in one line
 PHASES = {"warm-up": "warmup", "sampling": "sampling"}
 WORTH = (
     "gradients_per_second", "min_bulk_ess", "min_square_ess", "max_rhat", "ess_per_second",
@@ -25,6 +26,7 @@ BEGINS = {
     "the inverse Fisher kept": "kept",
 }
 GROWTH = ("dimension", "replicates", "condition")  # along which curves are drawn
+CURVE = ("backend", "metric", "phase", "device", "dtype", *SETTING[:-1])  # what stays along one
 FEWEST = 3  # points of a curve that is fitted
 
 
@@ -32,21 +34,27 @@ def timings(rows: pd.DataFrame) -> pd.DataFrame:
     """One line for each combination and number of chains that was timed.
 
     For warm-up and sampling: seconds to compile, the median of the rounds with its interval, the
-    ratio of the slowest turn to the quickest ("noise"), peak memory; then what the draws are worth.
+    ratio of two turns ("noise"), peak memory; then what the draws are worth. Of several settings
+    (machine, seed, …) it is that of the newest row.
     """
     pooled = _pooled(rows, PHASES)
     lines: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in pooled:
-        line = lines.setdefault(tuple(row[k] for k in KEYS), {k: row[k] for k in KEYS})
+        line = _line_of(row, lines)
         for column in ("compile_seconds", "seconds", "low", "high", "noise", "peak_bytes"):
             line[f"{PHASES[row['phase']]}_{column}"] = row[column]
-        line |= {c: row[c] for c in (*WORTH, "message") if wording.known(row[c])}
+        preferred = row["phase"] == "sampling"
+        line |= {
+            c: row[c]
+            for c in (*WORTH, "message")
+            if wording.known(row[c]) and (preferred or c not in line)
+        }
     measures = [
         f"{phase}_{c}"
         for phase in PHASES.values()
         for c in ("compile_seconds", "seconds", "low", "high", "noise", "peak_bytes")
     ]
-    table = pd.DataFrame(lines.values(), columns=[*KEYS, *measures, *WORTH, "message"])
+    table = _newest_setting(lines, [*measures, *WORTH, "message"])
     numbers = [*measures, *WORTH]
     table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
     return table
@@ -60,7 +68,7 @@ def savings(rows: pd.DataFrame) -> pd.DataFrame:
     """
     lines: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in _pooled(rows, BEGINS):
-        line = lines.setdefault(tuple(row[k] for k in KEYS), {k: row[k] for k in KEYS})
+        line = _line_of(row, lines)
         begin, usable = BEGINS[row["phase"]], row["usable"]
         line["bound"] = row["kappa_bound"]
         line |= {f"{begin}_{c}": row[c] for c in ("kappa", "ess_per_gradient")}
@@ -72,10 +80,7 @@ def savings(rows: pd.DataFrame) -> pd.DataFrame:
         for c in ("steps", "gradients", "seconds", "kappa", "ess_per_gradient")
         for begin in BEGINS.values()
     ]
-    table = pd.DataFrame(lines.values(), columns=[*KEYS, "bound", *measures])
-    for c in ("gradients", "seconds"):
-        table[f"{c}_saved"] = 1 - table[f"fisher_{c}"] / table[f"identity_{c}"]
-    return table
+    return _newest_setting(lines, ["bound", *measures])
 
 
 def curves(rows: pd.DataFrame) -> pd.DataFrame:
@@ -88,7 +93,7 @@ def curves(rows: pd.DataFrame) -> pd.DataFrame:
         {
             "along": along,
             "curve": _curve(row, along),
-            **{c: row[c] for c in ("backend", "metric", "phase", "device", "dtype")},
+            **{c: row[c] for c in CURVE},
             "at": float(row[along]),
             **{c: row[c] for c in ("seconds", "gradients", "gradients_per_second")},
         }
@@ -99,7 +104,7 @@ def curves(rows: pd.DataFrame) -> pd.DataFrame:
     if not points:
         return pd.DataFrame()
     frame = pd.DataFrame(points)
-    keys = ["along", "curve", "backend", "metric", "phase", "device", "dtype"]
+    keys = ["along", "curve", *CURVE]
     distinct = frame.groupby(keys)["at"].transform("nunique")
     return frame[distinct >= FEWEST].sort_values([*keys, "at"]).reset_index(drop=True)
 
@@ -134,7 +139,7 @@ def exponents(rows: pd.DataFrame) -> pd.DataFrame:
     points, lines = curves(rows), []
     if points.empty:
         return pd.DataFrame()
-    keys = ["along", "curve", "backend", "metric", "phase", "device", "dtype"]
+    keys = ["along", "curve", *CURVE]
     for key, group in points.groupby(keys, sort=False):
         at = np.log(group["at"].to_numpy(float))
         line = dict(zip(keys, key, strict=True))
@@ -159,12 +164,28 @@ def median_interval(values: Sequence[float] | np.ndarray) -> tuple[float, float]
     return float(ordered[cut - 1]), float(ordered[-cut])
 
 
+def _line_of(row: Mapping[str, Any], lines: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    """The line of a timing, among those of all phases; made if it is the first."""
+    line = lines.setdefault(tuple(row[k] for k in (*KEYS, *SETTING)), {k: row[k] for k in KEYS})
+    line["position"] = max(row["position"], line.get("position", 0))
+    return line
+
+
+def _newest_setting(lines: Mapping[Any, dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """One line for each of KEYS, in their order."""
+    table = pd.DataFrame(lines.values(), columns=[*KEYS, "position", *columns])
+    newest = table.sort_values("position").drop_duplicates(list(KEYS), keep="last")
+    return table.loc[sorted(newest.index)].drop(columns="position").reset_index(drop=True)
+
+
 def _pooled(rows: pd.DataFrame, phases: Iterable[str]) -> list[dict[str, Any]]:
     """The newest run of each timing as one record, in the order of the tables."""
     timed = tables.located(rows[rows["kind"].eq("timing") & rows["phase"].isin(list(phases))])
-    needed = [*WORTH, *GROWTH, "kappa", "kappa_bound", "usable", "steps", "peak_bytes", "turn"]
+    timed["position"] = range(len(timed))  # oldest first
+    needed = [*WORTH, *GROWTH, *SETTING, "kappa", "kappa_bound", "usable", "steps", "peak_bytes"]
     timed = tables.in_order(timed.reindex(columns=list(dict.fromkeys([*timed.columns, *needed]))))
-    keys = [*KEYS, "phase"]
+    keys = [*KEYS, *SETTING, "phase"]
+    timed[list(SETTING)] = timed[list(SETTING)].astype(object).fillna("")
     newest = timed.groupby(keys, dropna=False)["run_id"].transform("last")
     return [
         _together(group)
@@ -181,14 +202,13 @@ def _together(group: pd.DataFrame) -> dict[str, Any]:
         for row in group.to_dict("records")
     ]
     seconds = np.concatenate(parts).astype(float)
-    medians = [float(np.median(part)) for part in parts]
     low, high = median_interval(seconds)
     last = group.iloc[-1].to_dict()
     timed = {
         "seconds": float(np.median(seconds)),
         "low": low,
         "high": high,
-        "noise": max(medians) / min(medians) if len(medians) > 1 else np.nan,
+        "noise": rounds.noise(parts) if len(parts) > 1 else np.nan,
         "compile_seconds": pd.to_numeric(group["compile_seconds"]).median(),
         "peak_bytes": pd.to_numeric(group["peak_bytes"]).max(),
     }

@@ -1,5 +1,6 @@
 """Timings: rounds pooled over turns, curves and their exponents, what a known metric saves."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from invmass.backends.backend import Lack
+from invmass.backends.hmc_static import HandRolledHMC
 from invmass.backends.registry import load_backend
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.quality import condition, null_condition, usable_condition
@@ -83,6 +86,23 @@ def test_exponents_are_those_of_the_curve(tmp_path: Path) -> None:
     assert "How cost grows" in html(rows)
 
 
+def test_machines_and_settings_are_never_mixed(tmp_path: Path) -> None:
+    def on(machine: str, chains: int, seconds: float) -> Row:
+        year = 2000 + (machine == "quick")
+        told = {"machine": machine, "time": f"{year}-01-01T00:00:00+00:00"}
+        return timing([seconds] * 5, replicates=chains, **told)
+
+    old = [on("slow", c, float(c)) for c in (4, 16)]
+    rows = loaded(tmp_path, old, [on("quick", 64, 0.1)])
+    assert timings.curves(rows).empty
+    newer = timing([9.0] * 5, "sampling", machine="slow", time="2999-01-01T00:00:00+00:00")
+    rows = loaded(tmp_path, [on("quick", 4, 0.2), newer])
+    table = timings.timings(rows).set_index("replicates")
+    assert table.loc[4, "warmup_seconds"] == 0.2
+    assert np.isnan(table.loc[64, "warmup_seconds"])  # the sampling of another machine is newer
+    assert table.loc[64, "sampling_seconds"] == 9.0
+
+
 def test_curve_of_two_points_is_none(tmp_path: Path) -> None:
     rows = loaded(tmp_path, [timing([0.1 * c] * 5, replicates=c) for c in (4, 16)])
     assert timings.curves(rows).empty
@@ -103,7 +123,8 @@ def test_savings_tell_never_from_soon(tmp_path: Path) -> None:
         ],
     )  # fmt: skip
     found = timings.savings(rows).set_index("metric")
-    assert found.loc["dense", ["gradients_saved", "seconds_saved"]].tolist() == [0.75, 0.75]
+    assert found.loc["dense", ["identity_gradients", "fisher_gradients"]].tolist() == [200, 50]
+    assert found.loc["dense", ["identity_seconds", "fisher_seconds"]].tolist() == [4.0, 1.0]
     assert np.isnan(found.loc["diagonal", "identity_steps"])
     assert found.loc["diagonal", "identity_kappa"] == 9.0
     assert "never" in html(rows)
@@ -137,12 +158,10 @@ def test_condition_is_that_of_the_whitened_metric_whatever_its_scale() -> None:
     assert condition(3.0 * np.array([[2.0, 4.0]]), np.array([1.0, 8.0])) == pytest.approx([4.0])
 
 
-def test_usable_condition_of_a_block_is_that_of_its_size() -> None:
-    block = np.eye(12)
-    block[:3, :3] += 0.5
-    assert usable_condition(block) == pytest.approx(1.5 * null_condition(3, 500, dense=True))
-    assert usable_condition(np.eye(1000) + 0.1) == pytest.approx(
-        1.5 * null_condition(1000, 5000, dense=True)
+def test_usable_condition_grants_more_draws_to_many_coordinates() -> None:
+    assert usable_condition(3, dense=True) == pytest.approx(1.5 * null_condition(3, 500, True))
+    assert usable_condition(1000, dense=True) == pytest.approx(
+        1.5 * null_condition(1000, 5000, True)
     )
 
 
@@ -185,11 +204,41 @@ def test_kept_metric_is_usable_at_once_and_the_identity_is_not() -> None:
     assert learned.tuned.gradients.sum() > 2 * kept.tuned.gradients.sum()
 
 
-def test_what_cannot_be_started_says_why() -> None:
-    blackjax = load_backend("blackjax")
-    if reason := blackjax.why_unavailable():
-        pytest.skip(reason)
-    experiment = Experiment(all_cases()["gaussian_mean"], blackjax, "fisher_diag", Settings())
-    assert "diagonal, block, dense" in str(
-        warm_start.why_not(experiment, warm_start.Begin.IDENTITY)
-    )
+class Unwilling(HandRolledHMC.__base__):
+    """Tunes as our own sampler, and takes no metric to start from."""
+
+    name = "unwilling"
+    estimators = HandRolledHMC.estimators
+    lacks = {"supplied": (Lack.NOT_IMPLEMENTED, "it always tunes")}  # noqa: RUF012
+    transforms, log_density, sample = (
+        HandRolledHMC.transforms, HandRolledHMC.log_density, HandRolledHMC.sample
+    )  # fmt: skip
+
+    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None):  # type: ignore
+        assert supplied is None
+        return HandRolledHMC.warm_up(self, case, metric, keys, starts, num_warmup)
+
+
+def test_what_cannot_be_started_says_why_and_is_timed_from_the_identity() -> None:
+    experiment = Experiment(all_cases()["gaussian_mean"], Unwilling(), "diagonal", Settings())
+    told = {begin: warm_start.why_not(experiment, begin) for begin in warm_start.Begin}
+    assert told[warm_start.Begin.IDENTITY] is None
+    assert "does not start from" in str(told[warm_start.Begin.FISHER])
+    assert "it always tunes" in str(told[warm_start.Begin.KEPT])
+    assert warm_start.learn(experiment, warm_start.Begin.IDENTITY).usable
+
+
+class Hasty(Unwilling):
+    """Leaves a singular metric after fifty steps."""
+
+    name = "hasty"
+
+    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None):  # type: ignore
+        tuned = super().warm_up(case, metric, keys, starts, num_warmup)
+        whole = tuned.inverse_mass_matrix
+        return replace(tuned, inverse_mass_matrix=0 * whole if num_warmup == 50 else whole)
+
+
+def test_a_length_that_breaks_the_contract_is_passed_over() -> None:
+    experiment = Experiment(all_cases()["gaussian_mean"], Hasty(), "diagonal", Settings())
+    assert warm_start.learn(experiment, warm_start.Begin.IDENTITY).steps == 100

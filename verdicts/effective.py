@@ -17,20 +17,20 @@ def worth(positions: np.ndarray, mean: np.ndarray, gradients: int) -> dict[str, 
     from arviz_stats.base import array_stats  # slow to import, and only timings need it
 
     coordinates = np.moveaxis(positions.astype(np.float64), 2, 0)
-    moved = np.all(np.isfinite(positions)) and np.all(np.ptp(coordinates, axis=(1, 2)) > 0)
+    moved = np.all(np.isfinite(positions)) and np.any(np.ptp(coordinates, axis=2) > 0)
 
     def smallest(values: np.ndarray) -> float:
         if not moved:
             return 0.0
         found = [array_stats.ess(c, chain_axis=0, draw_axis=1, method="bulk") for c in values]
-        return float(np.nan_to_num(min(found)))
+        return float(np.nan_to_num(np.min(found)))
 
     ess, square_ess = smallest(coordinates), smallest((coordinates - mean[:, None, None]) ** 2)
     rhat = [array_stats.rhat(c, chain_axis=0, draw_axis=1) for c in coordinates] if moved else []
     return {
         "min_bulk_ess": ess,
         "min_square_ess": square_ess,
-        "max_rhat": float(max(rhat, default=np.nan)),
+        "max_rhat": float(np.max(rhat)) if moved else np.nan,
         "ess_per_gradient": ess / gradients,
         "square_ess_per_gradient": square_ess / gradients,
     }

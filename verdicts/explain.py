@@ -20,9 +20,10 @@ def command(experiment: Experiment, claim: str | None = None) -> str:
     return shlex.join(words + (["--claim", claim] if claim else []))
 
 
-def benchmark_command(experiment: Experiment) -> str:
-    """The shell command that repeats the timings of a combination."""
+def benchmark_command(experiment: Experiment, full: bool) -> str:
+    """The shell command that repeats the timings of a combination, in the full tier or not."""
     words = ["invmass", "benchmark", "--case", experiment.case.name]
+    words += ["--tier", "full"] if full else []
     words += ["--chains", str(experiment.chains)] if experiment.chains else []
     return shlex.join(words + _options(experiment, ("seed", "num_warmup")))
 

@@ -16,6 +16,7 @@ from invmass.backends.hmc.metric import make_metric
 from invmass.backends.hmc.sampler import State, draw_noise, init, transition
 from invmass.backends.registry import load_backend
 from invmass.cases.case import Case
+from invmass.geometry.errors import UsageError
 from invmass.geometry.families import Array
 from invmass.verdicts.effective import worth
 from invmass.verdicts.experiment import Settings
@@ -38,9 +39,14 @@ def explore(
     Step sizes are in units of the shortest scale: the square root of the smallest eigenvalue of
     Cov(z) whitened by the metric. The metrics are the identity, and the diagonal of Cov(z) and
     itself.
+
+    Raises:
+        UsageError: a variance is infinite, so that there is no scale.
     """
     truth = case.truth_in_own_space
     covariance = truth.moments.covariance
+    if not np.all(np.isfinite(covariance)):
+        raise UsageError(f"{case.name} has an infinite variance: no step size fits it")
     starts = jnp.asarray(truth.starts(settings.seed, CHAINS), jnp.result_type(float))
     where = provenance(load_backend("hmc"))
     for name in METRICS:

@@ -87,6 +87,7 @@ def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
 def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) -> dict[str, Any]:
     """All that a row says of a timing."""
     return {
+        **combination_record(experiment),
         "kind": "timing",
         "phase": phase,
         "gradients_per_second": timing["gradients"] / timing["seconds"],
@@ -94,8 +95,7 @@ def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) ->
         "condition": float(np.linalg.cond(experiment.truth.moments.covariance)),
         "threads": threads(),
         **timing,
-        **combination_record(experiment),
-        "command": benchmark_command(experiment),
+        "command": benchmark_command(experiment, full="steps" in timing),
     }
 
 

@@ -15,7 +15,7 @@ import jax
 import platformdirs
 
 from invmass.backends.backend import Backend
-from invmass.backends.replicates import devices
+from invmass.backends.replicates import default_device, devices
 
 
 def configure_jax(device: str | None, x64: bool) -> str | None:
@@ -73,30 +73,24 @@ def load() -> float | None:
 
 
 def peak_memory(call: Callable[[], Any]) -> int | None:
-    """Bytes that are held at most during a call: of the device, or, on a CPU, by the process.
+    """Bytes that the process holds at most during a call on a CPU, with its libraries.
 
-    That of a process holds its libraries too. None where the system does not tell.
+    None where the system does not tell, and on other devices, which remember all that was before.
     """
-    device = _default_device()
-    if device.platform != "cpu":
-        call()
-        return (device.memory_stats() or {}).get("peak_bytes_in_use")
+    if default_device().platform != "cpu":
+        return None
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the last peak
-        call()
-        told = Path("/proc/self/status").read_text(encoding="utf-8")
     except OSError:
         return None
+    call()
+    told = Path("/proc/self/status").read_text(encoding="utf-8")
     peak = next(line for line in told.splitlines() if line.startswith("VmHWM"))
     return 1024 * int(peak.split()[1])
 
 
-def _default_device() -> Any:
-    return jax.config.jax_default_device or jax.devices()[0]
-
-
 def _device() -> str:
-    device = _default_device()
+    device = default_device()
     return f"{device.platform}: {device.device_kind}"
 
 

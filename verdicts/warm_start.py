@@ -1,12 +1,15 @@
 """What a known metric saves: how long it takes until warm-up has a usable one."""
 
 import enum
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from invmass.backends.backend import Tuned
+from invmass.geometry.errors import BackendFaultError
 from invmass.geometry.quality import condition, usable_condition
 from invmass.verdicts.experiment import Experiment
 
@@ -48,36 +51,54 @@ class Learned:
 
 def why_not(experiment: Experiment, begin: Begin) -> str | None:
     """The reason why a combination has no answer, None if it has one."""
+    backend = experiment.backend
     if experiment.metric not in METRICS:
         return f"judged for the metrics {', '.join(METRICS)}"
     if reason := experiment.why_no_target:
         return reason
-    return experiment.backend.why_lacking("supplied" if begin is Begin.KEPT else "started")
+    if begin is Begin.FISHER and "kept" not in inspect.signature(backend.warm_up).parameters:
+        return f"{backend.name} does not start from a metric that it is handed"
+    return None if begin is Begin.IDENTITY else backend.why_lacking("supplied")
 
 
 def learn(experiment: Experiment, begin: Begin) -> Learned:
-    """Try ever longer warm-ups of one batch of replicates, until the metric is usable."""
-    bound = usable_condition(experiment.target)
+    """Try ever longer warm-ups of one batch of replicates, until the metric is usable.
+
+    Raises:
+        BackendFaultError: even the longest broke the contract, as a short one may.
+    """
+    bound, fault, learned = usable_condition(*_size(experiment)), None, None
     for steps in LENGTHS:
         call = _call(experiment, begin, steps)
-        tuned = experiment.checked_tuned(call)
+        try:
+            tuned = experiment.checked_tuned(call)
+        except BackendFaultError as error:
+            fault = error
+            continue
         found = float(np.median(condition(tuned.inverse_mass_matrix, experiment.target)))
-        if found < bound or begin is Begin.KEPT:  # the length is for its step size alone
+        learned = Learned(call, tuned, steps, found, bound)
+        if learned.usable or begin is Begin.KEPT:  # the length is for its step size alone
             break
-    return Learned(call, tuned, steps, found, bound)
+    if learned is None:
+        raise fault or BackendFaultError("no length was tried")
+    return learned
+
+
+def _size(experiment: Experiment) -> tuple[int, bool]:
+    """Coordinates that are estimated together, and whether their correlations are."""
+    estimator = experiment.estimator
+    if estimator.entries is not None:
+        return int(np.max(np.sum(estimator.entries, axis=1))), True
+    return experiment.case.dimension, estimator.dense
 
 
 def _call(experiment: Experiment, begin: Begin, steps: int) -> Callable[[], Tuned]:
+    """The warm-up; nothing is handed to a sampler that begins as it always does."""
     starts, keys = experiment.starts(experiment.batch), experiment.keys(0)
-    identity = np.eye(experiment.case.dimension)
-    matrix = identity if begin is Begin.IDENTITY else experiment.truth.inverse_fisher
-    supplied = experiment.estimator.shaped(matrix).astype(starts.dtype)
+    fisher = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(starts.dtype)
+    handed: dict[str, Any] = {} if begin is Begin.IDENTITY else {"supplied": fisher}
+    if begin is Begin.FISHER:
+        handed["kept"] = False
     return lambda: experiment.backend.warm_up(
-        experiment.case,
-        experiment.metric,
-        keys,
-        starts,
-        steps,
-        supplied,
-        kept=begin is Begin.KEPT,
+        experiment.case, experiment.metric, keys, starts, steps, **handed
     )
