@@ -63,7 +63,7 @@ ON_TWO_DEVICES = """
 import sys
 import jax, numpy as np
 from invmass.backends.registry import load_backend
-from invmass.backends.replicates import devices
+from invmass.backends.replicates import compiled
 from invmass.cases.catalogue import all_cases
 from invmass.verdicts.experiment import Experiment, Settings
 
@@ -71,7 +71,9 @@ case = all_cases()["notebook-uniform"]
 settings = Settings(num_warmup=100)
 experiment = Experiment(case, load_backend(sys.argv[1]), "dense", settings, chains=16)
 tuned, draws = experiment.tuned(16), experiment.draws(16)
-print(len(devices()), tuned.inverse_mass_matrix.tobytes().hex(), draws.position.tobytes().hex())
+halves = compiled(lambda x: x, (0,))(jax.numpy.arange(16))
+arrays = (tuned.inverse_mass_matrix, draws.position)
+print(len(halves.sharding.device_set), *(array.tobytes().hex() for array in arrays))
 """
 
 

@@ -86,13 +86,15 @@ def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
 
 def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) -> dict[str, Any]:
     """All that a row says of a timing."""
+    covariance = experiment.truth.moments.covariance
+    finite = bool(np.all(np.isfinite(covariance)))
     return {
         **combination_record(experiment),
         "kind": "timing",
         "phase": phase,
         "gradients_per_second": timing["gradients"] / timing["seconds"],
         "dimension": experiment.case.dimension,
-        "condition": float(np.linalg.cond(experiment.truth.moments.covariance)),
+        "condition": float(np.linalg.cond(covariance)) if finite else None,
         "threads": threads(),
         **timing,
         "command": benchmark_command(experiment, full="steps" in timing),
