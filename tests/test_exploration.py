@@ -10,7 +10,7 @@ from invmass.reports.rows import RowWriter, load_rows
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.exploration import explore
 
-SIZES, STEPS = (0.1, 0.4, 1.2, 2.2), (1, 4, 16, 64)
+SIZES, STEPS = (0.1, 0.4, 1.2, 1.9, 2.2), (1, 4, 16, 64)
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +44,9 @@ def test_the_whitening_metric_is_worth_most(rows: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("metric", ["identity", "diagonal", "dense"])
-def test_beyond_the_limit_of_stability_paths_are_rejected(rows: pd.DataFrame, metric: str) -> None:
-    """With 64 steps the energy error grows without bound at 2.2, and at 0.1 there is next to none.
-
-    One dimension of two is unstable under the identity: even so every path is lost.
-    """
+def test_the_limit_of_stability_is_at_two_shortest_scales(rows: pd.DataFrame, metric: str) -> None:
+    """With 64 steps the energy error grows without bound at 2.2, and at 1.9 it does not."""
+    assert at(rows, metric, 1.9, 64)["acceptance"] > 0.3
     assert at(rows, metric, 2.2, 64)["acceptance"] < 0.01
     assert at(rows, metric, 0.1, 64)["acceptance"] > 0.99
 
