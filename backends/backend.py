@@ -8,7 +8,7 @@ Reordering into the library's own layout is the backend's business.
 import abc
 import enum
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -62,32 +62,16 @@ class Tuned:
         shapes["position"] = (replicates, dimension)
         for name, shape in shapes.items():
             _check_array(getattr(self, name), shape, f"{origin}: {name}")
-        matrices = self.inverse_mass_matrix.astype(np.float64)
-        if not dense:
-            smallest = np.min(matrices, axis=1)
-        else:
-            asymmetry = np.max(np.abs(matrices - np.swapaxes(matrices, 1, 2)), axis=(1, 2))
-            if np.any(asymmetry > 1e-4 * np.max(np.abs(matrices), axis=(1, 2))):
-                raise BackendFaultError(
-                    f"{origin}: inverse_mass_matrix is not symmetric in replicate "
-                    f"{int(np.argmax(asymmetry))}"
-                )
-            smallest = np.linalg.eigvalsh(matrices)[:, 0]
-        if np.any(smallest <= 0):
-            worst = int(np.argmin(smallest))
-            raise BackendFaultError(
-                f"{origin}: inverse_mass_matrix is not positive definite in "
-                f"{np.sum(smallest <= 0)} of {replicates} replicates (smallest eigenvalue "
-                f"{smallest[worst]:.3g} in replicate {worst})"
-            )
+        check_metrics(self.inverse_mass_matrix, dimension, dense, origin)
 
-    def save(self, path: Path) -> None:
-        """Write all arrays to one `.npz` file."""
-        np.savez(path, **asdict(self))
+    def save(self, path: Path, names: Sequence[str] = ()) -> None:
+        """Write all arrays to one `.npz` file, with coordinates' names if it is to be judged."""
+        arrays = asdict(self) | ({"names": np.asarray(names)} if names else {})
+        np.savez(path, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Tuned":
-        """Read what `save` wrote, or a file of the same layout from any other sampler.
+        """Read what `save` wrote.
 
         Raises:
             UsageError: an array is missing.
@@ -232,6 +216,35 @@ class Backend(abc.ABC):
             except importlib.metadata.PackageNotFoundError:
                 continue
         return found
+
+
+def check_metrics(matrices: np.ndarray, dimension: int, dense: bool, origin: str) -> None:
+    """Hold inverse mass matrices to the contract: shape (R, d) or (R, d, d), each a metric.
+
+    Raises:
+        BackendFaultError: says how they break it.
+    """
+    replicates = len(matrices)
+    shape = (replicates, *[dimension] * (2 if dense else 1))
+    _check_array(matrices, shape, f"{origin}: inverse_mass_matrix")
+    matrices = matrices.astype(np.float64)
+    if not dense:
+        smallest = np.min(matrices, axis=1)
+    else:
+        asymmetry = np.max(np.abs(matrices - np.swapaxes(matrices, 1, 2)), axis=(1, 2))
+        if np.any(asymmetry > 1e-4 * np.max(np.abs(matrices), axis=(1, 2))):
+            raise BackendFaultError(
+                f"{origin}: inverse_mass_matrix is not symmetric in replicate "
+                f"{int(np.argmax(asymmetry))}"
+            )
+        smallest = np.linalg.eigvalsh(matrices)[:, 0]
+    if np.any(smallest <= 0):
+        worst = int(np.argmin(smallest))
+        raise BackendFaultError(
+            f"{origin}: inverse_mass_matrix is not positive definite in "
+            f"{np.sum(smallest <= 0)} of {replicates} replicates (smallest eigenvalue "
+            f"{smallest[worst]:.3g} in replicate {worst})"
+        )
 
 
 def _check_array(array: np.ndarray, shape: tuple[int, ...], origin: str) -> None:

@@ -55,3 +55,16 @@ def select_cases(patterns: Sequence[str]) -> list[Case]:
             raise UsageError(f"unknown case {pattern!r}; the cases are: {', '.join(cases)}")
         chosen |= {name: cases[name] for name in found}
     return [case for name, case in cases.items() if name in chosen]
+
+
+def one_case(name: str) -> Case:
+    """The case of that name, or the only one that a pattern matches.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    chosen = select_cases([name])
+    if len(chosen) > 1:
+        names = ", ".join(case.name for case in chosen)
+        raise UsageError(f"{name} are several cases: give one of {names}")
+    return chosen[0]

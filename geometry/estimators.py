@@ -218,3 +218,15 @@ COVARIANCE_LOW_RANK = Estimator(
     regularisation=Regularisation.NONE,
     low_rank=LowRank(rank=10, cutoff=1.0),
 )
+
+ESTIMATORS: Mapping[str, Estimator] = {
+    "welford_diagonal": WELFORD_DIAGONAL,
+    "welford_dense": WELFORD_DENSE,
+    "welford_block": WELFORD_BLOCK,
+    "running_variance": RUNNING_VARIANCE,
+    "running_covariance": RUNNING_COVARIANCE,
+    "pooled_dense": POOLED_DENSE,
+    "fisher_diagonal": FISHER_DIAGONAL,
+    "fisher_low_rank": FISHER_LOW_RANK,
+    "covariance_low_rank": COVARIANCE_LOW_RANK,
+}

@@ -117,6 +117,30 @@ class StickBreaking(Transform):
 
 
 @dataclass(frozen=True)
+class IsometricLogRatio(Transform):
+    """For a simplex, as Stan has it since 2.37: `x = softmax(V z)`, V orthonormal.
+
+    Column j of V has j equal entries, and one that balances them (Stan Math, `simplex_constrain`).
+    """
+
+    def forward(self, z: Array) -> Array:
+        return jax.nn.softmax(self._basis(z.shape[0]) @ z)
+
+    def inverse(self, x: Array) -> Array:
+        return jnp.log(x) @ self._basis(x.shape[0] - 1)
+
+    def log_det(self, z: Array) -> Array:
+        logs = jax.nn.log_softmax(self._basis(z.shape[0]) @ z)
+        return jnp.sum(logs) + 0.5 * np.log(len(logs))
+
+    @staticmethod
+    def _basis(size: int) -> np.ndarray:
+        column = np.arange(1, size + 1)
+        basis = np.triu(np.ones((size + 1, size))) - np.eye(size + 1, size, -1) * column
+        return basis / np.sqrt(column * (column + 1.0))
+
+
+@dataclass(frozen=True)
 class Ordered(Transform):
     """For increasing vectors: the first entry, and the logarithms of the gaps."""
 
@@ -194,7 +218,7 @@ def autodiff_log_det(forward: Callable[[Array], Array], z: Array, support: Suppo
 
 
 def default_transform(support: Support) -> Transform:
-    """Our own choice for each support, which is Stan's."""
+    """Our own choice for each support, which is Stan's up to 2.36."""
     match support:
         case Real():
             return Identity()
@@ -209,3 +233,8 @@ def default_transform(support: Support) -> Transform:
         case Correlation():
             return PartialCorrelations()
     raise UsageError(f"no transform is known for the support {type(support).__name__}")
+
+
+def stan_transform(support: Support) -> Transform:
+    """What Stan uses since 2.37: as ours, but for a simplex."""
+    return IsometricLogRatio() if isinstance(support, Simplex) else default_transform(support)

@@ -14,7 +14,7 @@ import numpy as np
 from invmass.backends.backend import Backend
 from invmass.backends.registry import OWN, check_metrics, load_backend, select_backends
 from invmass.cases.case import Case
-from invmass.cases.catalogue import select_cases
+from invmass.cases.catalogue import one_case, select_cases
 from invmass.geometry.errors import InvmassError, SingularFisherError, UsageError
 from invmass.geometry.precision import float64
 from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, options
@@ -25,7 +25,7 @@ from invmass.verdicts import exploration, judge
 from invmass.verdicts.claims import answers
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.record import error_record, verdict_record
+from invmass.verdicts.record import answer_record
 from invmass.verdicts.runtime import configure_jax
 from invmass.verdicts.selection import metrics_for
 
@@ -136,20 +136,16 @@ def check(
         for claim, answer in answers(experiment, claims):
             if isinstance(answer, InvmassError):
                 click.echo(f"{claim}: {answer}", err=True)
-                records.append(error_record(experiment, claim, str(answer)))
             else:
                 reached.append((claim, answer))
-                records.append(verdict_record(experiment, claim, answer))
+            records.append(answer_record(experiment, claim, answer))
             if writer:
                 writer.append(records[-1])
         if reached and not as_json:
-            _show(experiment, reached)
-    statuses = {record["status"] for record in records}
+            show_answers(experiment, reached)
     if as_json:
         click.echo(json.dumps(records, indent=2))
-    if not statuses or statuses & {"fail", "error"}:
-        sys.exit(FAIL)
-    sys.exit(INCONCLUSIVE if Status.INCONCLUSIVE in statuses else PASS)
+    sys.exit(exit_status(records))
 
 
 @click.command()
@@ -226,16 +222,13 @@ def explore(
     By our own HMC with paths of fixed length. Step sizes are in units of the shortest scale, so
     that a Gaussian breaks down at 2. Rows are appended to --results; the report draws the map.
     """
-    if problem := configure_jax(device, x64):
-        raise UsageError(problem)
-    chosen = select_cases([case])
-    if len(chosen) > 1:
-        names = ", ".join(problem_case.name for problem_case in chosen)
-        raise UsageError(f"{case} are several cases: give one of {names}")
+    if missing := configure_jax(device, x64):
+        raise UsageError(missing)
+    problem = one_case(case)
     writer = RowWriter(results)
     rows: list[dict[str, Any]] = []
     try:
-        for row in exploration.explore(chosen[0], Settings(seed=seed or 0)):
+        for row in exploration.explore(problem, Settings(seed=seed or 0)):
             if not as_json and (not rows or rows[-1]["metric"] != row["metric"]):
                 click.echo(f"{row['metric']} ...", err=True)
             rows.append(row)
@@ -320,7 +313,16 @@ def _or_why_not(matrix: Callable[[], np.ndarray]) -> list[list[float]] | str:
         return str(error)
 
 
-def _show(experiment: Experiment, reached: Iterable[tuple[str, Verdict]]) -> None:
+def exit_status(records: Iterable[dict[str, Any]]) -> int:
+    """The exit status of a command that came to these records; none at all is no pass."""
+    statuses = {record["status"] for record in records}
+    if not statuses or statuses & {"fail", "error"}:
+        return FAIL
+    return INCONCLUSIVE if Status.INCONCLUSIVE in statuses else PASS
+
+
+def show_answers(experiment: Experiment, reached: Iterable[tuple[str, Verdict]]) -> None:
+    """Verdicts in the terminal, and the deviation from the inverse Fisher in its parts."""
     rows, matched = [], None
     for claim, verdict in reached:
         worst = verdict.worst

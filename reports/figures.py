@@ -44,14 +44,22 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#e4e4e4",
     "legend.frameon": False,
 }
+MOST_ENTRIES = 60  # of one matrix, the furthest from what is expected
 REACH = 4.0  # standard deviations of the inverse Fisher that an ellipse's panel shows at most
 
 
 def ellipses(rows: pd.DataFrame, case: str) -> str:
     """1-sigma ellipses of the tuned M⁻¹ over the inverse Fisher's, in z, for a case with d = 2."""
+    figure = ellipse_figure(rows, case)
+    label = f"Tuned inverse mass matrices and inverse Fisher, {case}"
+    return _svg(figure, f"ellipses-{case}", label) if figure else ""
+
+
+def ellipse_figure(rows: pd.DataFrame, case: str) -> Figure | None:
+    """The same as a figure; None if the rows hold nothing to show."""
     shown = [row for row in _of_case(tables.headline(rows), case) if _is_planar(row)]
     if not shown:
-        return ""
+        return None
     flat = [row for row in shown if np.ndim(row["tuned"][0]) == 1]
     lines = [line for line in (flat, [row for row in shown if row not in flat]) if line]
     columns = max(len(line) for line in lines)
@@ -75,8 +83,46 @@ def ellipses(rows: pd.DataFrame, case: str) -> str:
             Line2D([], [], color=GREY, lw=1, label="tuned, one for each replicate"),
         ]
         figure.legend(handles=keys, loc="outside upper center", ncols=3)
-        label = f"Tuned inverse mass matrices and inverse Fisher, {case}"
-        return _svg(figure, f"ellipses-{case}", label)
+    return figure
+
+
+def entries(rows: pd.DataFrame, case: str) -> str:
+    """Every entry of M⁻¹ against the inverse Fisher, with interval and margin."""
+    figure = entry_figure(rows, case)
+    label = f"Entries of tuned inverse mass matrices, {case}"
+    return _svg(figure, f"entries-{case}", label) if figure else ""
+
+
+def entry_figure(rows: pd.DataFrame, case: str) -> Figure | None:
+    """The same as a figure, a panel for each backend and metric; None if there is nothing."""
+    judged = tables.interval_list(rows)
+    judged = judged[(judged["case"] == case) & judged["claim"].isin(tables.HEADLINE)]
+    judged = judged[np.isfinite(judged["deviation"])]
+    if judged.empty:
+        return None
+    panels = list(judged.groupby(["backend", "metric"], sort=False))
+    tallest = min(MOST_ENTRIES, max(len(panel) for _, panel in panels))
+    colours = _colours(rows)
+    with matplotlib.rc_context(STYLE):
+        size = (1.6 + 3.2 * len(panels), 1.0 + 0.22 * tallest)
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for ax, ((backend, metric), panel) in zip(axes, panels, strict=True):
+            far = (panel["deviation"].abs() / panel["margin"]).nlargest(MOST_ENTRIES).index
+            shown = panel[panel.index.isin(far)]
+            y = np.arange(len(shown))
+            colour = colours.get(backend, GREY)
+            margin = 100 * shown["margin"]
+            ax.barh(y, 2 * margin, left=-margin, height=0.9, color="#e3edf3")
+            ax.axvline(0, color=GREY, lw=0.8)
+            ax.hlines(y, 100 * shown["deviation_low"], 100 * shown["deviation_high"], color=colour)
+            ax.plot(100 * shown["deviation"], y, "o", color=colour, ms=4.5)
+            ax.set_yticks(y, shown["entry"])
+            ax.invert_yaxis()
+            ax.tick_params(axis="y", length=0)
+            ax.set_title(wording.place({"backend": backend, "metric": metric}))
+        figure.supxlabel("percent from what is expected of the inverse Fisher", fontsize=9)
+    return figure
 
 
 def deviation_split(rows: pd.DataFrame, case: str) -> str:

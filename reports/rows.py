@@ -9,6 +9,7 @@ import json
 import os
 import uuid
 import warnings
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +93,7 @@ class RowWriter:
             self.path.unlink()
 
 
-def read_rows(folder: Path) -> list[dict[str, Any]]:
+def read_rows(folder: Path | str) -> list[dict[str, Any]]:
     """All rows of a results folder as they were written, file by file.
 
     Warns once if lines could not be read; they are passed over.
@@ -129,15 +130,20 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def load_rows(folder: Path) -> "pd.DataFrame":
+def load_rows(folder: Path | str) -> "pd.DataFrame":
     """The same as a table, oldest first; columns of COMMON, VERDICT and TIMING.
 
     Raises:
         RowsError: the folder does not exist or holds no rows.
     """
+    return as_table(read_rows(folder)).sort_values("time", kind="stable")
+
+
+def as_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Rows as they were read, or as they would be written, in the columns of a table."""
     import pandas as pd  # slow to import, and whoever only writes can do without
 
-    frame = pd.DataFrame(read_rows(folder))
+    frame = pd.DataFrame(list(rows))
     columns = dict.fromkeys((*COMMON, *VERDICT, *TIMING))
     extra = [name for name in frame.columns if name not in columns]
-    return frame.reindex(columns=[*columns, *extra]).sort_values("time", kind="stable")
+    return frame.reindex(columns=[*columns, *extra])

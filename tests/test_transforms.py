@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.errors import UsageError
@@ -27,6 +28,7 @@ from invmass.geometry.precision import float64
 from invmass.geometry.transforms import (
     Exp,
     Identity,
+    IsometricLogRatio,
     LibraryTransform,
     Ordered,
     PartialCorrelations,
@@ -35,6 +37,7 @@ from invmass.geometry.transforms import (
     Transform,
     autodiff_log_det,
     default_transform,
+    stan_transform,
 )
 
 TRANSFORMS = {
@@ -48,6 +51,8 @@ TRANSFORMS = {
     "stick_of_two": (StickBreaking(), 1),
     "stick_of_three": (StickBreaking(), 2),
     "stick_of_six": (StickBreaking(), 5),
+    "log_ratio_of_two": (IsometricLogRatio(), 1),
+    "log_ratios_of_six": (IsometricLogRatio(), 5),
     "library": (
         LibraryTransform(jax.nn.softplus, lambda x: x + jnp.log(-jnp.expm1(-x))),
         3,
@@ -59,7 +64,7 @@ EACH = pytest.mark.parametrize(("transform", "size"), TRANSFORMS.values(), ids=l
 def support_of(transform: Transform) -> Support:
     """What the values are, as far as it matters which of their entries are free."""
     match transform:
-        case StickBreaking():
+        case StickBreaking() | IsometricLogRatio():
             return Simplex()
         case PartialCorrelations():
             return Correlation()
@@ -122,6 +127,25 @@ def test_each_support_gets_stans_transform() -> None:
     assert default_transform(Simplex()) == StickBreaking()
     assert default_transform(Increasing()) == Ordered()
     assert default_transform(Correlation()) == PartialCorrelations()
+
+
+def test_stan_today_differs_on_a_simplex_alone() -> None:
+    assert stan_transform(Simplex()) == IsometricLogRatio()
+    assert stan_transform(Positive()) == Exp()
+
+
+def test_log_ratios_are_made_a_simplex_as_stan_math_does_it() -> None:
+    """`simplex_constrain`: the entries of a vector of sum zero in one loop from behind; softmax."""
+    z = positions(4)
+    zero_sum = np.zeros((len(z), 5))
+    total = np.zeros(len(z))
+    for i in range(4, 0, -1):
+        w = z[:, i - 1] / np.sqrt(i * (i + 1))
+        total += w
+        zero_sum[:, i - 1] += total
+        zero_sum[:, i] -= w * i
+    expected = scipy.special.softmax(zero_sum, axis=1)
+    np.testing.assert_allclose(rows(IsometricLogRatio().forward, z), expected, rtol=1e-12)
 
 
 def test_zero_is_the_even_split_of_a_stick() -> None:

@@ -20,7 +20,7 @@ from invmass.verdicts.equivalence import (
     all_exact,
     sequential,
 )
-from invmass.verdicts.experiment import NUM_SAMPLES, Experiment, joined
+from invmass.verdicts.experiment import BATCH, NUM_SAMPLES, Experiment, joined
 
 SPREAD = "spread is honest"
 SUPPLIED = "supplied metric is used"
@@ -250,11 +250,12 @@ def contract(experiment: Experiment) -> Verdict:
     reading, if there is a target. Symmetry and positive definiteness are judged in the precision
     that they came in.
     """
-    matrices = experiment.tuned(experiment.batch).inverse_mass_matrix
+    count = min(experiment.batch, BATCH)
+    matrices = experiment.tuned(count).inverse_mass_matrix
     transposed = np.swapaxes(matrices, 1, 2) if matrices.ndim == 3 else matrices
-    distinct = len(np.unique(matrices.reshape(experiment.batch, -1), axis=0))
-    size = np.max(np.abs(matrices).reshape(experiment.batch, -1), axis=1)
-    asymmetry = np.max(np.abs(matrices - transposed).reshape(experiment.batch, -1), axis=1) / size
+    distinct = len(np.unique(matrices.reshape(count, -1), axis=0))
+    size = np.max(np.abs(matrices).reshape(count, -1), axis=1)
+    asymmetry = np.max(np.abs(matrices - transposed).reshape(count, -1), axis=1) / size
     rounding = ROUNDING * np.finfo(matrices.dtype).eps
     deviations = {
         "replicates that are not symmetric": float(np.sum(asymmetry > rounding)),
@@ -263,7 +264,7 @@ def contract(experiment: Experiment) -> Verdict:
         ),
     }
     if experiment.estimator.rule is Rule.VARIANCE:  # others may find a Gaussian without an error
-        shared = max(0, experiment.batch - distinct - COINCIDENCES)
+        shared = max(0, count - distinct - COINCIDENCES)
         deviations["replicates with the matrix of another"] = float(shared)
     if experiment.why_no_target:
         return all_exact(deviations, 0.5)
@@ -405,9 +406,8 @@ def _stable_step_size(covariance: np.ndarray, metric: np.ndarray) -> float:
 def _sequential(
     experiment: Experiment, statistics: Callable[[int], Sequence[Statistic]], margin: float
 ) -> Verdict:
-    settings = experiment.settings
     return sequential(
-        statistics, margin, settings.false_alarm, experiment.batch, settings.replicates
+        statistics, margin, experiment.settings.false_alarm, experiment.batch, experiment.cap
     )
 
 

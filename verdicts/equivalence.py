@@ -68,16 +68,13 @@ class Interval:
     @property
     def offsets(self) -> tuple[float, float]:
         """Distance of both ends from what is expected, in units of the margin."""
+        return self.offset(self.low), self.offset(self.high)
+
+    def offset(self, value: float) -> float:
+        """The same of any value."""
         if self.scale == "log":
-            unit = np.log1p(self.margin)
-            return (
-                float(np.log(self.low / self.expected) / unit),
-                float(np.log(self.high / self.expected) / unit),
-            )
-        return (
-            (self.low - self.expected) / self.margin,
-            (self.high - self.expected) / self.margin,
-        )
+            return float(np.log(value / self.expected) / np.log1p(self.margin))
+        return (value - self.expected) / self.margin
 
     @property
     def inside(self) -> bool:
@@ -270,6 +267,30 @@ def sequential(
             return verdict
         replicates += first * math.ceil(replicates / (4 * first))
         replicates, number = min(replicates, cap), number + 1
+
+
+def replicates_wanted(verdict: Verdict, most: int = 1_000_000) -> int | None:
+    """About how many replicates would decide at one look, if these are typical; None beyond `most`.
+
+    Intervals are taken to shrink as Student's quantile over the root of the number.
+    """
+    level = verdict.alpha / 2
+    level_now = level / len(verdict.intervals) / 2  # of each interval, on either side
+    offsets = np.array([interval.offsets for interval in verdict.intervals])
+    centre = np.abs([interval.offset(interval.found) for interval in verdict.intervals])
+    half = np.diff(offsets, axis=1)[:, 0] / 2
+
+    def shrunk(count: int, level: float) -> np.ndarray:
+        quantile = scipy.stats.t.isf([level, level_now], [count - 1, verdict.replicates - 1])
+        return half * quantile[0] / quantile[1] * math.sqrt(verdict.replicates / count)
+
+    count = verdict.replicates
+    while count <= most:
+        within = np.all(centre + shrunk(count, level) < 1)
+        if within or np.any(centre - shrunk(count, level_now) > 1):
+            return count
+        count += math.ceil(count / 8)
+    return None
 
 
 def exact(entry: str, found: float, tolerance: float) -> Verdict:

@@ -64,13 +64,23 @@ class Settings:
 
 @dataclass(eq=False)
 class Experiment:
-    """Runs a backend's warm-up and sampling in batches of replicates, each from an exact start."""
+    """Runs a backend's warm-up and sampling in batches of replicates, each from an exact start.
+
+    Args:
+        case: the problem.
+        backend: the sampler.
+        metric: one of those that it tunes.
+        settings: how a verdict is reached.
+        chains: replicates in one call, if it is to be another number.
+        recorded: what was tuned elsewhere: all the replicates that there are.
+    """
 
     case: Case
     backend: Backend
     metric: str
     settings: Settings
-    chains: int | None = None  # replicates in one call, if it is to be another number
+    chains: int | None = None
+    recorded: Tuned | None = None
     library_seconds: float = 0.0
     _tuned: list[Tuned] = field(default_factory=list)
     _draws: list[Draws] = field(default_factory=list)
@@ -81,6 +91,8 @@ class Experiment:
                 f"backend {self.backend.name!r} has no metric {self.metric!r}; "
                 f"it tunes: {', '.join(self.backend.estimators)}"
             )
+        if self.recorded is not None:
+            self._tuned.append(self.recorded)
 
     @property
     def name(self) -> str:
@@ -95,7 +107,14 @@ class Experiment:
     @property
     def batch(self) -> int:
         """Replicates in one call, and at the first look."""
+        if self.recorded is not None:
+            return self.recorded.replicates
         return self.chains or (BATCH_OF_LARGE if self.large else BATCH)
+
+    @property
+    def cap(self) -> int:
+        """Replicates at the last look."""
+        return self.settings.replicates if self.recorded is None else self.recorded.replicates
 
     @property
     def estimator(self) -> Estimator:

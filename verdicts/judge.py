@@ -216,7 +216,7 @@ def _sequential(experiment: Experiment, statistics, further: float = 0.0) -> Ver
         margin=settings.tolerance + further,
         alpha=settings.false_alarm,
         first=experiment.batch,
-        cap=settings.replicates,
+        cap=experiment.cap,
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from invmass.backends.registry import load_backend
 from invmass.cases.catalogue import all_cases
+from invmass.geometry.errors import InvmassError
 from invmass.verdicts import judge
 from invmass.verdicts.claims import CLAIMS
 from invmass.verdicts.equivalence import Verdict
@@ -19,6 +20,15 @@ Settle = Callable[[str], None]  # judges a claim by its name, records, and fails
 
 SHOWN_REPLICATES, SHOWN_DIMENSION = 32, 12  # tuned matrices kept for pictures
 SHOWN_INTERVALS = 200  # the furthest; more than all entries of 12 coordinates
+
+
+def answer_record(
+    experiment: Experiment, claim: str, answer: Verdict | InvmassError
+) -> dict[str, Any]:
+    """All that a row says of what came of a claim, a verdict or an error."""
+    if isinstance(answer, InvmassError):
+        return error_record(experiment, claim, str(answer))
+    return verdict_record(experiment, claim, answer)
 
 
 def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict[str, Any]:
@@ -33,7 +43,7 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         "alpha": verdict.alpha,
         "replicates": verdict.replicates,
         "looks": verdict.looks,
-        "cap": settings.replicates,
+        "cap": experiment.cap,
         "tolerance": settings.tolerance,
         **combination_record(experiment),
         "command": command(experiment, claim),

@@ -1,0 +1,32 @@
+"""Matrices in a `.npz` file: `inverse_mass_matrix`, `names` and, if it is known, `window`."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from invmass.backends.recorded.recorded import Recorded, matched
+from invmass.cases.case import Case
+from invmass.geometry.errors import UsageError
+
+
+def read_npz(path: Path, case: Case) -> Recorded:
+    """Read one file; arrays of other names, as `Tuned.save` adds them, are passed over.
+
+    Raises:
+        UsageError: an array is missing, or does not fit the case.
+    """
+    try:
+        with np.load(path) as file:
+            missing = [name for name in ("inverse_mass_matrix", "names") if name not in file]
+            if missing:
+                raise UsageError(
+                    f"{path} lacks {' and '.join(missing)}: it needs inverse_mass_matrix, shape "
+                    "(R, d) or (R, d, d), and names, the d coordinates' names as text"
+                )
+            matrices = file["inverse_mass_matrix"]
+            names = [str(name) for name in np.atleast_1d(file["names"])]
+            window = int(file["window"]) if "window" in file else None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} cannot be read as .npz without pickles: {error}") from error
+    return Recorded(matched(matrices, names, case, str(path)), str(path), window)

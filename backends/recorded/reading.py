@@ -1,0 +1,55 @@
+"""Tuned matrices from files of any kind that is known."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from invmass.backends.recorded.cmdstan import read_cmdstan
+from invmass.backends.recorded.inference_data import (
+    from_inference_data,
+    is_inference_data,
+    read_inference_data,
+)
+from invmass.backends.recorded.npz import read_npz
+from invmass.backends.recorded.recorded import Recorded, joined
+from invmass.backends.recorded.table import read_table
+from invmass.cases.case import Case
+from invmass.geometry.errors import UsageError
+
+KINDS = ".npz, .csv (a table, or CmdStan's output), .nc or .zarr (ArviZ)"
+
+
+def read(source: Any, case: Case) -> Recorded:
+    """Matrices from a path, from several, or from an InferenceData in memory.
+
+    Raises:
+        UsageError: whatever is wrong with it, and what would be right.
+    """
+    if is_inference_data(source):
+        return from_inference_data(source, case)
+    paths = [source] if isinstance(source, str | Path) else source
+    if not isinstance(paths, Sequence) or not all(isinstance(p, str | Path) for p in paths):
+        raise UsageError(
+            f"matrices come from paths or an InferenceData, not {type(source).__name__}"
+        )
+    files = [Path(path) for path in paths]
+    if not files:
+        raise UsageError(f"no file is given; kinds of file are {KINDS}")
+    if len({file.resolve() for file in files}) < len(files):
+        raise UsageError("a file is given twice: its replicates would not be independent")
+    return joined([_read(file, case) for file in files])
+
+
+def _read(path: Path, case: Case) -> Recorded:
+    if not path.exists():
+        raise UsageError(f"there is no file {path}")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return read_npz(path, case)
+    if suffix == ".csv":
+        with path.open(encoding="utf-8") as file:
+            is_cmdstan = file.readline().startswith("#")
+        return read_cmdstan(path, case) if is_cmdstan else read_table(path, case)
+    if suffix in (".nc", ".nc4", ".netcdf", ".zarr"):
+        return read_inference_data(path, case)
+    raise UsageError(f"{path} is of no kind that is known: {KINDS}")

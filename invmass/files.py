@@ -1,0 +1,78 @@
+"""`invmass judge`: matrices that were tuned elsewhere, read from files."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from invmass.backends.recorded.reading import read
+from invmass.backends.recorded.recorded import OLDER_STAN, STAN, RecordedSampler
+from invmass.cases.catalogue import one_case
+from invmass.direct import exit_status, show_answers
+from invmass.geometry.errors import InvmassError
+from invmass.geometry.estimators import ESTIMATORS
+from invmass.options import options
+from invmass.verdicts.equivalence import Status, replicates_wanted
+from invmass.verdicts.experiment import Settings
+from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--case", required=True, help="What they were tuned on.")
+@click.option(
+    "--estimator", type=click.Choice(list(ESTIMATORS)), help="By which rule; CmdStan's is known."
+)
+@click.option("--window", type=click.IntRange(1), help="Draws of the last window, if not in FILES.")
+@click.option(
+    "--space",
+    metavar=f"{STAN}|{OLDER_STAN}|BACKEND",
+    help=f"Whose z; default {STAN}, and {OLDER_STAN} for CmdStan up to that release.",
+)
+@options("tolerance", "false-alarm", "json")
+def judge(
+    files: tuple[Path, ...],
+    case: str,
+    estimator: str | None,
+    window: int | None,
+    space: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Judge inverse mass matrices that any sampler tuned, in any language, from FILES.
+
+    FILES are .npz, CSV tables, CmdStan's output (a file for each chain) or ArviZ's InferenceData
+    (.nc, .zarr). Each matrix is a replicate, tuned by itself from a start of its own, as `invmass
+    export` writes them. Parameters are matched by name. docs/files.md shows each kind.
+    """
+    problem = one_case(case)
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    experiment = recorded_experiment(
+        read(files, problem), problem, estimator, window, space, settings
+    )
+    reached, records = [], []
+    for claim, answer in recorded_answers(experiment):
+        if isinstance(answer, InvmassError):
+            click.echo(f"{claim}: {answer}", err=True)
+        else:
+            reached.append((claim, answer))
+        records.append(recorded_record(experiment, claim, answer, [str(file) for file in files]))
+    if as_json:
+        click.echo(json.dumps(records, indent=2))
+        sys.exit(exit_status(records))
+    assert isinstance(experiment.backend, RecordedSampler)
+    click.echo(
+        f"{experiment.batch} replicates of {experiment.metric}, window "
+        f"{experiment.tuned(1).window}, in the space of {experiment.backend.space}"
+    )
+    show_answers(experiment, reached)
+    for claim, verdict in reached:
+        if verdict.status is Status.INCONCLUSIVE:
+            wanted = replicates_wanted(verdict)
+            told = (
+                f"about {wanted} replicates" if wanted else "no number of replicates within reach"
+            )
+            click.echo(f"{claim}: {told} like these would decide at α = {verdict.alpha:g}")
+    sys.exit(exit_status(records))
