@@ -82,7 +82,7 @@ def ellipse_figure(rows: pd.DataFrame, case: str) -> Figure | None:
             Line2D([], [], color=BLACK, lw=1, ls="--", label="its diagonal"),
             Line2D([], [], color=GREY, lw=1, label="tuned, one for each replicate"),
         ]
-        figure.legend(handles=keys, loc="outside upper center", ncols=3)
+        figure.legend(handles=keys, loc="outside upper center", ncols=3 if columns > 1 else 1)
     return figure
 
 
@@ -503,7 +503,8 @@ def _svg(figure: Figure, name: str, label: str) -> str:
     """The figure without what a page does not need: prologue, comments, ids nobody refers to."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with matplotlib.rc_context({"svg.hashsalt": name}):  # ids that differ from run to run otherwise
+    style = STYLE | {"svg.hashsalt": name}  # ids that differ from run to run otherwise
+    with matplotlib.rc_context(style):
         figure.savefig(buffer, format="svg", metadata=nothing)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]

@@ -129,7 +129,7 @@ def located(rows: pd.DataFrame) -> pd.DataFrame:
     A check that broke down before it began does not say where; the rest of its run does.
     """
     rows = rows.copy()
-    rows["run_id"] = rows["run_id"].fillna("")
+    rows["run_id"] = rows["run_id"].astype(object).fillna("")
     for name in COMBINATION:
         rows[name] = rows[name].astype(object).where(rows[name].notna() & (rows[name] != ""))
     for name in ("device", "dtype"):

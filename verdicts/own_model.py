@@ -276,7 +276,7 @@ class Adaptation:
             jax.random.fold_in(jax.random.key(self.settings.seed), number), BATCH
         )
 
-    def _tuned(self, count: int) -> np.ndarray:
+    def tuned(self, count: int) -> np.ndarray:
         """M⁻¹ of the first `count` replicates that are judged, shape (count, d, d)."""
         runs = [self._run(1 + number) for number in range(-(-count // BATCH))]
         return np.concatenate([run.matrices[:, -1] for run in runs])[:count]
@@ -287,13 +287,13 @@ class Adaptation:
             reference = self.reference
             if regularised:
                 reference = WELFORD_DENSE.regularised(reference, self.nuts.last_window)
-            self._ratios[count, regularised] = _whiten(self._tuned(count), reference)
+            self._ratios[count, regularised] = _whiten(self.tuned(count), reference)
         return self._ratios[count, regularised]
 
     def _condition(self, matrices: np.ndarray) -> np.ndarray:
         """κ of matrices (…, d, d) whitened by what adaptation converges to, shape (…)."""
         draws = self.nuts.last_window
-        mean = self._tuned(BATCH * (len(self._runs) - 1)).mean(axis=0)
+        mean = self.tuned(BATCH * (len(self._runs) - 1)).mean(axis=0)
         floor = 1e-3 * 5 / (draws + 5) * np.eye(self.own.dimension)
         values = np.linalg.eigvalsh(_whiten(matrices, (mean - floor) * (draws + 5) / draws))
         return values[..., -1] / values[..., 0]

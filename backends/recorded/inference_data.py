@@ -89,6 +89,6 @@ def _last_of_each_chain(array: Any, origin: str) -> tuple[list[str], np.ndarray]
     others = [d for d in array.dims if d not in ("chain", *named)]
     values = np.asarray(array.transpose("chain", *others, *named).values, dtype=np.float64)
     values = values.reshape(len(values), -1, *[len(names)] * len(named))
-    known: np.ndarray = np.isfinite(values).reshape(*values.shape[:2], -1).all(axis=2)
+    known = np.all(np.isfinite(values).reshape(*values.shape[:2], -1), axis=2)
     last = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
     return names, values[np.arange(len(values)), last]

@@ -1,0 +1,265 @@
+"""The answers of the commands in a notebook: a table and a picture, a frame, a figure."""
+
+import html
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from invmass.backends.backend import Backend
+from invmass.backends.recorded.reading import read
+from invmass.backends.registry import check_metrics, load_backend
+from invmass.cases.case import Case
+from invmass.cases.catalogue import one_case
+from invmass.cases.own_model import OwnModel, Structure
+from invmass.geometry.errors import UsageError
+from invmass.own_model import METRICS, load_own_model
+from invmass.verdicts.claims import answers
+from invmass.verdicts.experiment import Experiment, Settings
+from invmass.verdicts.judge import MATCHES
+from invmass.verdicts.own_model import Adaptation, Finding
+from invmass.verdicts.record import SHOWN_DIMENSION, SHOWN_REPLICATES, answer_record
+from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
+from invmass.verdicts.selection import metrics_for
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+COLUMNS = (
+    "case", "backend", "metric", "claim", "status", "entry", "found", "low", "high", "expected",
+    "margin", "scale", "replicates", "message",
+)  # fmt: skip
+_SHOWN = ("metric", "claim", "status", "entry", "found", "low", "high", "expected", "replicates")
+_WORST_FIRST = ("error", "fail", "inconclusive", "undecided", "differs", "pass", "matches")
+_GREEN = ("pass", "matches")
+_AS_VERDICT = {
+    Finding.MATCHES: "pass",
+    Finding.DIFFERS: "fail",
+    Finding.UNDECIDED: "inconclusive",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found out; a notebook shows it as a table and a picture.
+
+    Attributes:
+        title: what was judged.
+        lines: one for each verdict, or for each entry of a model of one's own; keys of `COLUMNS`.
+        rows: verdicts as a results folder holds them, for pictures.
+        notes: what else there is to say.
+    """
+
+    title: str
+    lines: Sequence[dict[str, Any]]
+    rows: Sequence[dict[str, Any]]
+    notes: Sequence[str] = ()
+
+    @property
+    def status(self) -> str:
+        """The worst of all: "error", "fail", "inconclusive" or "pass".
+
+        Of a model of one's own: "undecided", "differs" or "matches".
+        """
+        statuses = {line["status"] for line in self.lines}
+        return next((status for status in _WORST_FIRST if status in statuses), "error")
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as claimed, or all entries are those of the inverse Fisher."""
+        return self.status in _GREEN
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The lines as a table, in the columns of `load_rows` that matter here."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.lines)).reindex(columns=list(COLUMNS))
+
+    def plot(self) -> "Figure":
+        """Ellipses over the inverse Fisher's if there are two coordinates, else every entry.
+
+        Raises:
+            UsageError: no matrix was judged against the inverse Fisher.
+        """
+        from invmass.reports import figures  # its libraries are slow to import
+        from invmass.reports.rows import as_table
+
+        for case in dict.fromkeys(row["case"] for row in self.rows):
+            table = as_table(self.rows)
+            figure = figures.ellipse_figure(table, case) or figures.entry_figure(table, case)
+            if figure:
+                return figure
+        raise UsageError(f"{self.title}: there is no verdict on the inverse Fisher to show")
+
+    def __str__(self) -> str:
+        table = self._shown().to_string(index=False)
+        return "\n".join([f"{self.title}: {self.status}", table, *self.notes])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from invmass.reports import figures
+        from invmass.reports.rows import as_table
+
+        table = as_table(self.rows)
+        cases = dict.fromkeys(row["case"] for row in self.rows)
+        drawn = (figures.ellipses(table, case) or figures.entries(table, case) for case in cases)
+        parts = [
+            f"<p><b>{html.escape(self.status)}</b>: {html.escape(self.title)}</p>",
+            self._shown().to_html(index=False, border=0),
+            *drawn,
+            *(f"<p>{html.escape(note)}</p>" for note in self.notes),
+        ]
+        return f"<div>{''.join(parts)}</div>"
+
+    def _shown(self) -> "pd.DataFrame":
+        frame = self.to_frame()[list(_SHOWN)]
+        numbers = ["found", "low", "high", "expected"]
+        frame[numbers] = frame[numbers].map(lambda value: f"{value:.4g}")
+        return frame
+
+
+def check(
+    model_or_case: str | Case | OwnModel | Callable[..., Any],
+    backend: str | Backend = "numpyro",
+    metric: str | Structure | None = None,
+    claims: Sequence[str] = (),
+    **settings: Any,
+) -> Answer:
+    """Judge a case, or a NumPyro model of one's own, here and now: `invmass check`.
+
+    Args:
+        model_or_case: a case or its name; a model, as a function without arguments, as
+            `Case.from_numpyro(model, …)` or as "path/to/file.py:model".
+        backend: a backend or its name; "numpyro" alone for a model of one's own.
+        metric: the one to be judged, else all that the backend tunes; for a model of one's own
+            "diagonal", "dense" or a list of tuples of sites.
+        claims: those to be judged by name, else all.
+        settings: `seed`, `tolerance`, `false_alarm`, `replicates`, `num_warmup`.
+
+    Raises:
+        UsageError: a name or a value that cannot be meant.
+        BackendUnavailableError: the backend's library is not installed.
+    """
+    chosen = _settings(settings)
+    judged = _own_or_case(model_or_case)
+    if isinstance(judged, OwnModel):
+        if claims or backend != "numpyro":
+            raise UsageError("a model of your own is NumPyro's, with a claim of its own")
+        return _own_answer(judged, metric, chosen)
+    library = load_backend(backend) if isinstance(backend, str) else backend
+    library.check_available()
+    metrics = [] if metric is None else [str(metric)]
+    check_metrics([library], metrics)
+    rows = [
+        answer_record(experiment, claim, answer)
+        for name in metrics_for(judged, library, metrics)
+        for experiment in [Experiment(judged, library, name, chosen)]
+        for claim, answer in answers(experiment, claims)
+    ]
+    if not rows:
+        raise UsageError(f"{library.name} tunes no metric {metric!r} that suits {judged.name}")
+    return Answer(f"{judged.name} by {library.name}", rows, rows)
+
+
+def judge(
+    source: Any,
+    case: str | Case,
+    estimator: str | None = None,
+    *,
+    window: int | None = None,
+    space: str | None = None,
+    **settings: Any,
+) -> Answer:
+    """Judge inverse mass matrices that any sampler tuned: `invmass judge`.
+
+    Args:
+        source: a path, several, or an InferenceData in memory.
+        case: what they were tuned on.
+        estimator: by which rule, a name of `invmass.geometry.estimators.ESTIMATORS`.
+        window: draws of the last window, if the source does not say.
+        space: whose z it is; "stan", "stan-2.36" or a backend's name.
+        settings: `tolerance`, `false_alarm`.
+
+    Raises:
+        UsageError: something does not fit the case, or is not known.
+    """
+    problem = one_case(case) if isinstance(case, str) else case
+    recorded = read(source, problem)
+    experiment = recorded_experiment(
+        recorded, problem, estimator, window, space, _settings(settings)
+    )
+    rows = [
+        recorded_record(experiment, claim, answer) for claim, answer in recorded_answers(experiment)
+    ]
+    title = f"{experiment.batch} replicates of {experiment.metric} from {recorded.origin}"
+    return Answer(f"{problem.name}: {title}", rows, rows)
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    unknown = [name for name in given if name not in Settings.__dataclass_fields__]
+    if unknown:
+        known = ", ".join(Settings.__dataclass_fields__)
+        raise UsageError(f"unknown setting {unknown[0]!r}; the settings are: {known}")
+    return Settings(**given)
+
+
+def _own_or_case(given: Any) -> Case | OwnModel:
+    if isinstance(given, Case | OwnModel):
+        return given
+    if isinstance(given, str):
+        is_file = given.endswith(".py") or given.rpartition(":")[0].endswith(".py")
+        return load_own_model(given) if is_file else one_case(given)
+    if callable(given):
+        return OwnModel(given)
+    raise UsageError(
+        f"a case, its name or a NumPyro model can be checked, not {type(given).__name__}"
+    )
+
+
+def _own_answer(own: OwnModel, metric: str | Structure | None, settings: Settings) -> Answer:
+    """Entries of each structure against the inverse Fisher, and what it saves."""
+    name = getattr(own.model, "__name__", type(own.model).__name__)
+    structures: list[Structure] = list(METRICS) if metric is None else [metric]
+    for structure in structures:
+        own.blocks(structure)  # a wrong name is told before anything is run
+    lines, rows, notes = [], [], []
+    for structure in structures:
+        told = structure if isinstance(structure, str) else "; ".join(map(",".join, structure))
+        adaptation = Adaptation(own, structure, settings)
+        common = {"case": name, "backend": "numpyro", "metric": told, "claim": MATCHES}
+        entries = []
+        for entry in adaptation.entries():
+            ratio = len(entry.name.split(", ")) == 1
+            entries.append(
+                asdict(entry)
+                | {"entry": entry.name, "expected": float(ratio)}
+                | {"scale": "log" if ratio else "linear", "status": str(entry.finding)}
+            )
+        lines += [common | entry for entry in entries]
+        rows.append(
+            common
+            | {"kind": "verdict", "status": _verdict(entries), "intervals": entries}
+            | {"coordinates": list(own.coordinates), "position": own.position.tolist()}
+            | _picture(own, adaptation)
+        )
+        notes.append(f"{told}: {adaptation.saving()}")
+    return Answer(f"{name} by numpyro", lines, rows, notes)
+
+
+def _verdict(entries: Sequence[dict[str, Any]]) -> str:
+    """The status of a picture: of the worst entry."""
+    statuses = {_AS_VERDICT[entry["finding"]] for entry in entries}
+    return next(status for status in _WORST_FIRST if status in statuses)
+
+
+def _picture(own: OwnModel, adaptation: Adaptation) -> dict[str, Any]:
+    if own.dimension > SHOWN_DIMENSION:
+        return {}
+    tuned = adaptation.tuned(SHOWN_REPLICATES)
+    diagonal = not own.dense_mass(adaptation.structure)
+    shown = np.diagonal(tuned, axis1=1, axis2=2) if diagonal else tuned
+    return {"inverse_fisher": own.inverse_fisher.tolist(), "tuned": shown.tolist()}
