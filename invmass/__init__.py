@@ -10,6 +10,7 @@ if not (_here / "cases").is_dir():  # a checkout: the other floors are our neigh
     __path__.append(str(_here.parent))
 
 if TYPE_CHECKING:
+    from invmass.exporting import export
     from invmass.notebook import Answer, check, judge
     from invmass.reports.rows import load_rows
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "Answer": "invmass.notebook",
     "check": "invmass.notebook",
+    "export": "invmass.exporting",
     "judge": "invmass.notebook",
     "load_rows": "invmass.reports.rows",
 }
-__all__ = ["Answer", "__version__", "check", "judge", "load_rows"]
+__all__ = ["Answer", "__version__", "check", "export", "judge", "load_rows"]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,11 +30,12 @@ class _Group(click.Group):
 
     def _add_direct_commands(self) -> None:
         from invmass.direct import COMMANDS
+        from invmass.exporting import export_
         from invmass.files import judge
         from invmass.sweeps import calibrate, sweep
         from invmass.upstream import upstream
 
-        for command in (*COMMANDS, judge, sweep, calibrate, upstream):
+        for command in (*COMMANDS, judge, export_, sweep, calibrate, upstream):
             self.add_command(command)
 
 
