@@ -30,10 +30,11 @@ class _Group(click.Group):
 
     def _add_direct_commands(self) -> None:
         from invmass.direct import COMMANDS
+        from invmass.new_backend import new_backend
         from invmass.sweeps import calibrate, sweep
         from invmass.upstream import upstream
 
-        for command in (*COMMANDS, sweep, calibrate, upstream):
+        for command in (*COMMANDS, new_backend, sweep, calibrate, upstream):
             self.add_command(command)
 
 
