@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import pytest
+from click.core import ParameterSource
 
 from invmass import distribution, plugin
 from invmass.compare import compare
@@ -82,12 +83,23 @@ def benchmark(pytest_args: tuple[str, ...], as_json: bool, **given: Any) -> None
 
 @cli.command()
 @options("results", "json")
+@click.option(
+    "--history",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Results of other runs, at any depth; repeatable. Alone, it takes --results' place.",
+)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("invmass-report"))
-def report(results: Path, output: Path, as_json: bool) -> None:
-    """Turn the rows of a results folder into a page, a summary, JUnit XML, CSV and parquet."""
+@click.pass_context
+def report(
+    context: click.Context, results: Path, history: tuple[Path, ...], output: Path, as_json: bool
+) -> None:
+    """Turn rows into a page, its figures, a summary, a badge, JUnit XML, CSV and parquet."""
     from invmass.reports.page import write_report  # its libraries are slow to import
 
-    paths = write_report(load_rows(results), output)
+    given = context.get_parameter_source("results") is not ParameterSource.DEFAULT
+    places = [*history, *([results] if given or not history else [])]
+    paths = write_report(load_rows(*places), output)
     if as_json:
         click.echo(json.dumps([str(path) for path in paths], indent=2))
     else:
