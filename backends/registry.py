@@ -1,6 +1,7 @@
-"""Backends by name, and those that others bring as `module:Class`."""
+"""Backends by name, and those that others bring: by an entry point, or as `module:Class`."""
 
 import importlib
+import importlib.metadata
 from collections.abc import Sequence
 from functools import cache
 
@@ -14,6 +15,14 @@ OWN = {
     "blackjax": "invmass.backends.blackjax_nuts:BlackJAXNUTS",
     "tfp": "invmass.backends.tfp_nuts:TFPNUTS",
 }
+GROUP = "invmass.backends"  # of entry points, in packages of others
+
+
+@cache
+def brought() -> dict[str, str]:
+    """Where the backends are that installed packages bring, by name; ours keep their names."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    return {point.name: point.value for point in points if point.name not in OWN}
 
 
 @cache
@@ -23,10 +32,11 @@ def load_backend(spec: str) -> Backend:
     Raises:
         UsageError: there is no such backend.
     """
-    module_name, colon, class_name = OWN.get(spec, spec).partition(":")
+    known = OWN | brought()
+    module_name, colon, class_name = known.get(spec, spec).partition(":")
     if not colon:
         raise UsageError(
-            f"unknown backend {spec!r}; the backends are: {', '.join(OWN)}, "
+            f"unknown backend {spec!r}; the backends are: {', '.join(known)}, "
             "or any other as module:Class"
         )
     try:
@@ -38,6 +48,8 @@ def load_backend(spec: str) -> Backend:
     missing = getattr(found, "__abstractmethods__", None)
     if missing:
         raise UsageError(f"backend {spec!r} does not implement: {', '.join(sorted(missing))}")
+    if spec in known and found.name != spec:
+        raise UsageError(f"{known[spec]} is called {found.name!r}; its entry point is {spec!r}")
     return found()
 
 

@@ -1,17 +1,20 @@
 """A complete backend: BlackJAX's NUTS under its window adaptation."""
 
+from functools import cache
+
 import blackjax
 import jax
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
+from invmass.backends.hmc.schedule import last_window, stan_schedule
 from invmass.geometry.estimators import WELFORD_DIAGONAL
 
 
 class WindowedNUTS(Backend):
     name, requires = "windowed-nuts", ("blackjax",)
-    estimators = {"diagonal": WELFORD_DIAGONAL}  # noqa: RUF012
-    lacks = {"supplied": (Lack.NOT_IMPLEMENTED, "it always tunes")}  # noqa: RUF012
+    estimators = {"diagonal": WELFORD_DIAGONAL}
+    lacks = {"supplied": (Lack.NOT_IMPLEMENTED, "it always tunes")}
 
     def transforms(self, case):
         return case.posterior.default_transforms
@@ -20,28 +23,33 @@ class WindowedNUTS(Backend):
         return case.posterior.log_density
 
     def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None):
-        adapt = blackjax.window_adaptation(blackjax.nuts, self.log_density(case))
-        run = jax.jit(jax.vmap(lambda key, z: adapt.run(key, z, num_warmup)))
-        (state, found), seen = run(keys, starts)
+        (state, found), seen = _adaptation(case, num_warmup)(keys, starts)
         tuned = found["inverse_mass_matrix"], found["step_size"], state.position
-        return Tuned(*map(np.asarray, tuned), *_statistics(seen.info), window=500)
+        window = last_window(stan_schedule(num_warmup))
+        return Tuned(*map(np.asarray, tuned), *_statistics(seen.info), window)
 
     def sample(self, case, tuned, keys, num_samples):
-        def chain(key, z, matrix, step_size):
-            nuts = blackjax.nuts(self.log_density(case), step_size, matrix)
-            step = lambda state, key: _pair(*nuts.step(key, state))  # noqa: E731
-            return jax.lax.scan(step, nuts.init(z), jax.random.split(key, num_samples))
-
-        run = jax.jit(jax.vmap(chain))
-        _, (state, info) = run(keys, tuned.position, tuned.inverse_mass_matrix, tuned.step_size)
+        arrays = tuned.position, tuned.inverse_mass_matrix, tuned.step_size
+        state, info = _chains(case, num_samples)(keys, *arrays)
         return Draws(np.asarray(state.position), *_statistics(info))
 
 
-def _pair(state, info):
-    return state, (state, info)
+@cache
+def _adaptation(case, num_warmup):
+    adapt = blackjax.window_adaptation(blackjax.nuts, case.posterior.log_density)
+    return jax.jit(jax.vmap(lambda key, z: adapt.run(key, z, num_warmup)))
+
+
+@cache
+def _chains(case, num_samples):
+    def chain(key, z, matrix, step_size):
+        nuts = blackjax.nuts(case.posterior.log_density, step_size, matrix)
+        step = lambda state, key: ((new := nuts.step(key, state))[0], new)
+        return jax.lax.scan(step, nuts.init(z), jax.random.split(key, num_samples))[1]
+
+    return jax.jit(jax.vmap(chain))
 
 
 def _statistics(info):
-    """Gradients, acceptance and divergences of each replicate."""
-    gradients, rates = info.num_integration_steps.sum(1), info.acceptance_rate.mean(1)
-    return tuple(map(np.asarray, (gradients, rates, info.is_divergent.sum(1))))
+    gradients, acceptance = info.num_integration_steps.sum(1), info.acceptance_rate.mean(1)
+    return tuple(map(np.asarray, (gradients, acceptance, info.is_divergent.sum(1))))

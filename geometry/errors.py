@@ -26,7 +26,7 @@ class SingularFisherError(InvmassError):
 
 
 class RowsError(InvmassError):
-    """A results folder cannot be read or written."""
+    """Results cannot be read or written."""
 
 
 class NoOverlapError(RowsError):

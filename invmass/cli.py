@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import pytest
+from click.core import ParameterSource
 
 from invmass import distribution, plugin
 from invmass.compare import compare
@@ -32,10 +33,11 @@ class _Group(click.Group):
         from invmass.direct import COMMANDS
         from invmass.exporting import export_
         from invmass.files import judge
+        from invmass.new_backend import new_backend
         from invmass.sweeps import calibrate, sweep
         from invmass.upstream import upstream
 
-        for command in (*COMMANDS, judge, export_, sweep, calibrate, upstream):
+        for command in (*COMMANDS, judge, export_, new_backend, sweep, calibrate, upstream):
             self.add_command(command)
 
 
@@ -83,12 +85,23 @@ def benchmark(pytest_args: tuple[str, ...], as_json: bool, **given: Any) -> None
 
 @cli.command()
 @options("results", "json")
+@click.option(
+    "--history",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Results of other runs, at any depth; repeatable. Alone, it takes --results' place.",
+)
 @click.option("--output", type=click.Path(path_type=Path), default=Path("invmass-report"))
-def report(results: Path, output: Path, as_json: bool) -> None:
-    """Turn the rows of a results folder into a page, a summary, JUnit XML, CSV and parquet."""
+@click.pass_context
+def report(
+    context: click.Context, results: Path, history: tuple[Path, ...], output: Path, as_json: bool
+) -> None:
+    """Turn rows into a page, its figures, a summary, a badge, JUnit XML, CSV and parquet."""
     from invmass.reports.page import write_report  # its libraries are slow to import
 
-    paths = write_report(load_rows(results), output)
+    given = context.get_parameter_source("results") is not ParameterSource.DEFAULT
+    places = [*history, *([results] if given or not history else [])]
+    paths = write_report(load_rows(*places), output)
     if as_json:
         click.echo(json.dumps([str(path) for path in paths], indent=2))
     else:

@@ -12,7 +12,13 @@ import click
 import numpy as np
 
 from invmass.backends.backend import Backend
-from invmass.backends.registry import OWN, check_metrics, load_backend, select_backends
+from invmass.backends.registry import (
+    OWN,
+    brought,
+    check_metrics,
+    load_backend,
+    select_backends,
+)
 from invmass.cases.case import Case
 from invmass.cases.catalogue import one_case, select_cases
 from invmass.geometry.errors import InvmassError, SingularFisherError, UsageError
@@ -62,7 +68,7 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
                 "relative_error": 0.002,
             }
     backends: list[dict[str, Any]] = []
-    for backend in map(load_backend, OWN):
+    for backend in map(load_backend, [*OWN, *brought()]):
         missing = backend.why_unavailable()
         versions = ", ".join(f"{name} {version}" for name, version in backend.versions().items())
         backends.append(
@@ -86,7 +92,9 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
 @click.command()
 @click.argument("case")
 @options("backend", "metric", *SETTINGS, "device", "x64", "json")
-@click.option("--results", type=click.Path(path_type=Path), help="Append the rows to a folder.")
+@click.option(
+    "--results", type=click.Path(path_type=Path), help="Append the rows: DIR or *.sqlite."
+)
 @click.option(
     "--block", "blocks", multiple=True, metavar="SITE,SITE", help="Own model: a dense block."
 )
@@ -159,7 +167,7 @@ def repeat(row_id: str, results: Path) -> None:
     """
     found = [row for row in read_rows(results) if row.get("row_id") == row_id]
     if not found:
-        raise UsageError(f"no row {row_id!r} in {results}; its files, *.jsonl, show each row_id")
+        raise UsageError(f"no row {row_id!r} in {results}; its rows show each row_id")
     old = found[0]
     words = shlex.split(old.get("command") or "")
     if words[:2] != ["invmass", "check"]:

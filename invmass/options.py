@@ -35,7 +35,11 @@ def options(*names: str) -> Callable[[Command], Command]:
             "--tier", type=click.Choice(["quick", "full"]), default="quick", show_default=True
         ),
         "results": click.option(
-            "--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True
+            "--results",
+            type=click.Path(path_type=Path),
+            default=RESULTS,
+            show_default=True,
+            help="A folder, or a database, *.sqlite.",
         ),
         "jobs": click.option("--jobs", type=click.IntRange(1), help="Processes of this machine."),
         "scheduler": click.option(

@@ -99,7 +99,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("chains", type=int, action="append", metavar="C", help="in a timing; repeatable")
     add("turns", type=int, default=2, metavar="N", help="of every timing (default 2)")
     add("tier", choices=("quick", "full"), default="quick", help="how much to check")
-    add("results", type=Path, metavar="DIR", help="append a row for each check to this folder")
+    add("results", type=Path, metavar="PLACE", help="append a row for each check: DIR or *.sqlite")
     add("xfails-file", type=Path, metavar="FILE", help="known failures: one 'id  # reason' a line")
 
 

@@ -14,7 +14,9 @@ from markupsafe import Markup
 
 from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
+from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.junit import junit
+from invmass.reports.pictures import pictures
 from invmass.reports.releases import releases
 
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
@@ -37,13 +39,18 @@ def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     flat = flattened(rows)
+    page = html(rows)
     texts = {
-        "index.html": html(rows).encode(),
+        "index.html": page.encode(),
         "summary.md": summary.markdown(rows).encode(),
         "junit.xml": junit(rows),
+        "badge.json": badge_json(rows),
+        "badge.svg": badge_svg(rows),
         "rows.csv": flat.to_csv(index=False).encode(),
+        **{f"figures/{name}": picture for name, picture in pictures(page).items()},
     }
     with _writing(folder):
+        (folder / "figures").mkdir(exist_ok=True)
         for name, content in texts.items():
             (folder / name).write_bytes(content)
         flat.to_parquet(folder / "rows.parquet", index=False)

@@ -2,7 +2,8 @@
 
 A results folder holds one `*.jsonl` file for each process that wrote to it, one JSON object a
 line. A line is appended by a single write, so that what is there is whole; a line cut short by a
-crash is passed over with a warning.
+crash is passed over with a warning. A place for results that is named `*.sqlite` is a database
+instead. Folders may lie in folders, and databases too: what is read of one is all that is in it.
 """
 
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invmass.geometry.errors import RowsError
+from invmass.reports.database import Database, is_database, read_database
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,15 +42,42 @@ TIMING = (
 
 
 class RowWriter:
-    """Appends rows to a file of its own in a results folder.
+    """Appends rows to a file of its own in a results folder, or to a database.
 
     Raises:
-        RowsError: the folder cannot be made or written.
+        RowsError: the place cannot be made or written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, place: Path) -> None:
         self.run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        self.path = folder / f"{self.run_id}.jsonl"
+        self._file = Database(place) if is_database(place) else _Lines(place, self.run_id)
+
+    def append(self, *rows: dict[str, Any]) -> None:
+        """Write rows, each with an id of its own, all or none, and see them on the disk.
+
+        Raises:
+            RowsError: the disk took less than the whole.
+        """
+        if rows:
+            self._file.append([self._identity() | row for row in rows])
+
+    def _identity(self) -> dict[str, str]:
+        return {
+            "row_id": uuid.uuid4().hex[:12],
+            "run_id": self.run_id,
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def close(self) -> None:
+        """Close the file; if nothing was written to one of its own, it is removed."""
+        self._file.close()
+
+
+class _Lines:
+    """A file of its own in a folder, one row a line."""
+
+    def __init__(self, folder: Path, run_id: str) -> None:
+        self.path = folder / f"{run_id}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             flags = os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY
@@ -59,15 +88,8 @@ class RowWriter:
                 "choose another place with --results"
             ) from error
 
-    def append(self, *rows: dict[str, Any]) -> None:
-        """Write rows, each with an id of its own, all or none, and see them on the disk.
-
-        Raises:
-            RowsError: the disk took less than the whole.
-        """
-        if not rows:
-            return
-        lines = b"".join(self._line(row) for row in rows)
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        lines = b"".join((json.dumps(row, allow_nan=True) + "\n").encode() for row in rows)
         end = os.lseek(self._descriptor, 0, os.SEEK_END)
         try:
             written = os.write(self._descriptor, lines)
@@ -78,65 +100,79 @@ class RowWriter:
             os.ftruncate(self._descriptor, end)  # half a line would spoil the next
             raise RowsError(f"cannot append to {self.path}: the disk is full")
 
-    def _line(self, row: dict[str, Any]) -> bytes:
-        identity = {
-            "row_id": uuid.uuid4().hex[:12],
-            "run_id": self.run_id,
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        return (json.dumps(identity | row, allow_nan=True) + "\n").encode()
-
     def close(self) -> None:
-        """Close the file, and remove it if nothing was written."""
         os.close(self._descriptor)
         if self.path.stat().st_size == 0:
             self.path.unlink()
 
 
-def read_rows(folder: Path | str) -> list[dict[str, Any]]:
-    """All rows of a results folder as they were written, file by file.
+def read_rows(place: Path | str) -> list[dict[str, Any]]:
+    """All rows of a results folder or a database as they were written, file by file.
 
     Warns once if lines could not be read; they are passed over.
 
     Raises:
-        RowsError: the folder does not exist or holds no rows.
+        RowsError: the place does not exist or holds no rows, or a database cannot be read.
     """
+    place = Path(place)
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
-    for path in sorted(Path(folder).glob("*.jsonl")):
-        try:
-            lines = path.read_bytes().splitlines()
-        except OSError as error:
-            broken.append(f"{path.name} ({error.strerror})")
-            continue
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-                if not isinstance(row, dict) or "kind" not in row:
-                    raise ValueError("not a row")
-                rows.append(row)
-            except ValueError:
-                broken.append(f"{path.name}:{number}")
+    for path in _files(place):
+        if is_database(path):
+            rows += read_database(path)
+        else:
+            rows += _read_lines(path, broken)
     if broken:
         warnings.warn(
-            f"{folder}: {len(broken)} unreadable line(s) or file(s) passed over: "
+            f"{place}: {len(broken)} unreadable line(s) or file(s) passed over: "
             f"{', '.join(broken[:5])}",
             stacklevel=3,
         )
     if not rows:
         raise RowsError(
-            f"{folder} holds no results; make some with: invmass validate --results {folder}"
+            f"{place} holds no results; make some with: invmass validate --results {place}"
         )
     return rows
 
 
-def load_rows(folder: Path | str) -> "pd.DataFrame":
-    """The same as a table, oldest first; columns of COMMON, VERDICT and TIMING.
+def _files(place: Path) -> list[Path]:
+    if not place.is_dir():
+        return [place] if is_database(place) and place.exists() else []
+    found = place.rglob("*")
+    return sorted(path for path in found if path.suffix == ".jsonl" or is_database(path))
+
+
+def _read_lines(path: Path, broken: list[str]) -> list[dict[str, Any]]:
+    """The rows of one file; lines that cannot be read are named in `broken`."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        broken.append(f"{path.name} ({error.strerror})")
+        return []
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict) or "kind" not in row:
+                raise ValueError("not a row")
+            rows.append(row)
+        except ValueError:
+            broken.append(f"{path.name}:{number}")
+    return rows
+
+
+def load_rows(*places: Path | str) -> "pd.DataFrame":
+    """The rows of all places as one table, oldest first; columns of COMMON, VERDICT and TIMING.
+
+    A row that several places hold counts once.
 
     Raises:
-        RowsError: the folder does not exist or holds no rows.
+        RowsError: a place does not exist or holds no rows.
     """
-    return as_table(read_rows(folder)).sort_values("time", kind="stable")
+    found = [row for place in places for row in read_rows(place)]
+    if len(places) > 1:
+        found = list({row.get("row_id", id(row)): row for row in found}.values())
+    return as_table(found).sort_values("time", kind="stable")
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":

@@ -1,4 +1,4 @@
-"""The generated page of the cases is that of the catalogue."""
+"""What the documentation shows is what there is: cases, examples, claims, the CI job."""
 
 import runpy
 from pathlib import Path
@@ -8,6 +8,8 @@ import pytest
 
 from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases
+from invmass.new_backend import render
+from invmass.verdicts.claims import CLAIMS
 
 DOCS = Path(__file__).parents[1] / "docs"
 REMEDY = "run python docs/cases.py"
@@ -33,3 +35,17 @@ def test_example_case_of_the_readme_is_complete() -> None:
 
 def test_no_picture_is_left_over() -> None:
     assert {path.stem for path in (DOCS / "cases").glob("*.png")} == set(all_cases()), REMEDY
+
+
+def test_backend_of_the_readme_is_the_one_that_new_backend_writes() -> None:
+    written = render("backend.py.j2", "windowed-nuts", "", "WindowedNUTS")
+    assert written == (DOCS / "example_backend.py").read_text(encoding="utf-8")
+
+
+def test_page_on_backends_has_every_claim_and_the_job_that_new_backend_writes() -> None:
+    page = (DOCS / "backends.md").read_text(encoding="utf-8")
+    table = page.partition("## What each claim needs")[2].partition("##")[0]
+    told = {name for line in table.splitlines() for name in line.split("|")[1:2]}
+    claims = {claim for cell in told for claim in cell.strip().split(", ")}
+    assert set(CLAIMS) <= claims
+    assert render("invmass.yml.j2", "my-sampler", "", "") in page

@@ -18,13 +18,15 @@ import pytest
 
 from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
+from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.junit import junit
 from invmass.reports.page import flattened, html, write_report
 from invmass.reports.rows import RowWriter, load_rows
 
 MATCHES, DISAGREES = tables.HEADLINE[:2]
 REJECTS = "inverse Fisher of x is rejected"
-ARTEFACTS = {"index.html", "summary.md", "junit.xml", "rows.csv", "rows.parquet"}
+LINKED = {"summary.md", "junit.xml", "rows.csv", "rows.parquet"}
+ARTEFACTS = LINKED | {"index.html", "badge.json", "badge.svg"}
 SVG = "http://www.w3.org/2000/svg"
 COVARIANCE = np.array([[0.0434, 0.0038], [0.0038, 0.00041]])
 
@@ -315,8 +317,9 @@ def test_junit_carries_message_and_command(rows: pd.DataFrame) -> None:
 
 def test_csv_and_parquet_hold_every_row(rows: pd.DataFrame, tmp_path: Path) -> None:
     folder = tmp_path / "report"
-    assert {path.name for path in write_report(rows, folder)} == ARTEFACTS
-    assert {path.name for path in folder.iterdir()} == ARTEFACTS
+    paths = write_report(rows, folder)
+    assert {path.name for path in paths if path.parent == folder} == ARTEFACTS
+    assert {path.name for path in folder.iterdir()} == ARTEFACTS | {"figures"}
     for frame in (pd.read_csv(folder / "rows.csv"), pd.read_parquet(folder / "rows.parquet")):
         assert len(frame) == len(rows)
         assert list(frame["row_id"]) == list(rows["row_id"])
@@ -359,6 +362,41 @@ def test_a_report_that_cannot_be_written_is_a_rows_error(
         write_report(rows, tmp_path / "file" / "report")
 
 
+def test_each_figure_of_the_page_is_a_file_too(rows: pd.DataFrame, tmp_path: Path) -> None:
+    paths = [path for path in write_report(rows, tmp_path) if path.parent.name == "figures"]
+    page = (tmp_path / "index.html").read_text()
+    assert len(paths) == page.count("<svg ") > 3
+    assert any(path.stem.endswith("inverse-fisher-notebook-uniform") for path in paths)
+    for path in paths:
+        assert ElementTree.parse(path).getroot().tag == f"{{{SVG}}}svg"
+        assert path.read_text() in page
+
+
+@pytest.mark.parametrize(
+    ("chosen", "told", "colour"),
+    [
+        (VERDICTS[:2], "2 claims hold", "00694d"),
+        (VERDICTS[1:2], "1 claim holds", "00694d"),
+        ([VERDICTS[0], VERDICTS[7]], "1 claim holds, 1 known to fail", "00694d"),
+        (VERDICTS[:3], "1 of 3 fail", "a83f00"),
+        ([VERDICTS[0], VERDICTS[5]], "1 of 2 open", "7a5200"),
+        ([VERDICTS[0], VERDICTS[10]], "1 of 2 broke down", "97386c"),
+        (VERDICTS[11:], "nothing checked", "555555"),
+        (TIMINGS, "nothing checked", "555555"),
+    ],
+)
+def test_badge_says_the_worst(tmp_path: Path, chosen: list[Row], told: str, colour: str) -> None:
+    rows = load_rows(written(tmp_path, *chosen))
+    badge = json.loads(badge_json(rows))
+    assert badge == {
+        "schemaVersion": 1, "label": "inverse mass matrix", "message": told, "color": colour
+    }  # fmt: skip
+    root = ElementTree.fromstring(badge_svg(rows))
+    assert root.get("aria-label") == f"inverse mass matrix: {told}"
+    assert [text.text for text in root.iter(f"{{{SVG}}}text")] == ["inverse mass matrix", told]
+    assert f"#{colour}" in {shape.get("fill") for shape in root.iter(f"{{{SVG}}}rect")}
+
+
 # The page
 
 
@@ -384,7 +422,7 @@ class Links(HTMLParser):
 def test_page_is_self_contained(page: str) -> None:
     links = Links(page)
     outside = {target for target in links.targets if not target.startswith("#")}
-    assert outside == ARTEFACTS - {"index.html"}
+    assert outside == LINKED
     assert not re.findall(r"https?://|//\w+\.", page.replace(SVG, ""))
     assert not re.findall(r"@import|url\((?!#)", page)
     assert links.tags["script"] == 0

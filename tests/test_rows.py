@@ -2,16 +2,20 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import warnings
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from invmass.geometry.errors import RowsError
 from invmass.reports.cells import finished, load_cells
 from invmass.reports.rows import RowWriter, load_rows
 
@@ -40,15 +44,20 @@ for number, size in enumerate([5000, 5000, 5000, 100]):
 """
 
 
+FOLDER_OR_DATABASE = pytest.mark.parametrize("name", ["results", "results.sqlite"])
+
+
 def start(code: str, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", code, *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
-def test_two_runs_at_once_lose_nothing(tmp_path: Path) -> None:
-    writers = [start(WRITES, str(tmp_path), "100") for _ in range(2)]
+@FOLDER_OR_DATABASE
+def test_two_runs_at_once_lose_nothing(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    writers = [start(WRITES, str(place), "100") for _ in range(2)]
     assert [writer.wait(60) for writer in writers] == [0, 0]
-    rows = load_rows(tmp_path)
+    rows = load_rows(place)
     assert sorted(rows["number"]) == sorted(2 * list(range(100)))
     assert rows["row_id"].is_unique
 
@@ -113,3 +122,64 @@ def test_cell_is_finished_when_its_newest_rows_are_all_there_and_no_error(tmp_pa
     assert isinstance(found, pd.DataFrame)
     assert len(found) == 6
     assert finished(load_cells(tmp_path / "nowhere")) == set()
+
+
+def test_database_of_a_killed_run_keeps_all_complete_rows(tmp_path: Path) -> None:
+    place = tmp_path / "rows.sqlite"
+    writer = start(WRITES, str(place), "1000000")
+    while not place.exists() or place.stat().st_size < 100_000:
+        time.sleep(0.05)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait(60)
+    before = len(load_rows(place))
+    assert before > 10
+    later = RowWriter(place)
+    later.append({"kind": "verdict", "number": before})
+    later.close()
+    assert list(load_rows(place)["number"]) == list(range(before + 1))
+
+
+def test_rows_of_a_call_are_all_in_the_database_or_none(tmp_path: Path) -> None:
+    place = tmp_path / "rows.sqlite"
+    writer = RowWriter(place)
+    writer.append({"kind": "verdict", "row_id": "mine"})
+    with pytest.raises(RowsError, match="cannot append"):
+        writer.append({"kind": "verdict"}, {"kind": "verdict", "row_id": "mine"})
+    writer.close()
+    assert list(load_rows(place)["row_id"]) == ["mine"]
+
+
+def test_database_that_is_none_is_an_error_with_its_name(tmp_path: Path) -> None:
+    place = tmp_path / "rows.sqlite"
+    with pytest.raises(RowsError, match="holds no results"):
+        load_rows(place)
+    place.write_bytes(os.urandom(5000))
+    with pytest.raises(RowsError, match=r"cannot read results from .*rows.sqlite"):
+        load_rows(place)
+    with pytest.raises(RowsError, match=r"cannot write results to .*--results"):
+        RowWriter(place)
+
+
+def test_database_holds_columns_for_other_programs(tmp_path: Path) -> None:
+    place = tmp_path / "rows.sqlite"
+    writer = RowWriter(place)
+    writer.append({"kind": "verdict", "status": "pass", "low": float("inf"), "parts": [1.5]})
+    writer.close()
+    with closing(sqlite3.connect(place)) as database:
+        (found,) = database.execute("SELECT run_id FROM rows WHERE status = 'pass'")
+    assert found == (writer.run_id,)
+    assert load_rows(place)["low"].tolist() == [float("inf")]
+
+
+def test_history_of_many_machines_is_merged_and_nothing_counts_twice(tmp_path: Path) -> None:
+    for machine in ("first", "second"):
+        writer = RowWriter(tmp_path / "history" / machine)
+        writer.append({"kind": "verdict", "machine": machine})
+        writer.close()
+    writer = RowWriter(tmp_path / "history" / "third.sqlite")
+    writer.append({"kind": "verdict", "machine": "third"})
+    writer.close()
+    copied = tmp_path / "copied"
+    shutil.copytree(tmp_path / "history" / "first", copied)
+    rows = load_rows(tmp_path / "history", copied)
+    assert sorted(rows["machine"]) == ["first", "second", "third"]
