@@ -60,6 +60,24 @@ def test_fault_is_no_pass() -> None:
     assert answer.status == "fail"
 
 
+@pytest.mark.parametrize(
+    ("statuses", "worst", "passed"),
+    [
+        (["pass", "inconclusive", "pass"], "inconclusive", False),
+        (["pass", "fail", "inconclusive"], "fail", False),
+        (["fail", "error", "pass"], "error", False),
+        (["matches", "differs"], "differs", False),
+        (["undecided", "differs", "matches"], "undecided", False),
+        (["matches", "matches"], "matches", True),
+        ([], "error", False),
+    ],
+)
+def test_status_is_the_worst_of_all(statuses: list[str], worst: str, passed: bool) -> None:
+    answer = invmass.Answer("", [{"status": status} for status in statuses], [])
+    assert answer.status == worst
+    assert answer.passed is passed
+
+
 def test_backend_that_breaks_down_is_an_error() -> None:
     answer = invmass.check("gaussian_mean", "faults.breaking:Raises", claims=[CONVERGES])
     assert answer.status == "error"
