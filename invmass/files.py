@@ -12,7 +12,7 @@ from invmass.backends.recorded.recorded import OLDER_STAN, STAN, RecordedSampler
 from invmass.cases.catalogue import one_case
 from invmass.direct import exit_status, show_answers
 from invmass.geometry.errors import InvmassError
-from invmass.geometry.estimators import ESTIMATORS
+from invmass.geometry.estimators import ESTIMATORS, Regularisation
 from invmass.options import options
 from invmass.verdicts.equivalence import Status, replicates_wanted
 from invmass.verdicts.experiment import Settings
@@ -63,9 +63,11 @@ def judge(
         click.echo(json.dumps(records, indent=2))
         sys.exit(exit_status(records))
     assert isinstance(experiment.backend, RecordedSampler)
+    shrinks = experiment.estimator.regularisation is not Regularisation.NONE
+    window_told = f", window {experiment.tuned(1).window}" if shrinks else ""
     click.echo(
-        f"{experiment.batch} replicates of {experiment.metric}, window "
-        f"{experiment.tuned(1).window}, in the space of {experiment.backend.space}"
+        f"{experiment.batch} replicates of {experiment.metric}{window_told}, in the space of "
+        f"{experiment.backend.space}"
     )
     show_answers(experiment, reached)
     for claim, verdict in reached:
