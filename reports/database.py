@@ -12,7 +12,7 @@ from typing import Any
 
 from invmass.geometry.errors import RowsError
 
-SUFFIXES = (".sqlite", ".sqlite3", ".db")
+SUFFIX = ".sqlite"
 PATIENCE = 60.0  # seconds that one process waits for another to have written
 
 COLUMNS = ("row_id", "run_id", "time", "kind", "case", "backend", "metric", "claim", "status")
@@ -24,7 +24,7 @@ _INSERT = f"INSERT INTO rows VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 
 def is_database(place: Path) -> bool:
     """Whether a place for rows is a database, by its name; else it is a folder."""
-    return place.suffix in SUFFIXES and not place.is_dir()
+    return place.suffix == SUFFIX and not place.is_dir()
 
 
 class Database:

@@ -109,19 +109,24 @@ class _Lines:
 def read_rows(place: Path | str) -> list[dict[str, Any]]:
     """All rows of a results folder or a database as they were written, file by file.
 
-    Warns once if lines could not be read; they are passed over.
+    Warns once if lines or files in a folder could not be read; they are passed over.
 
     Raises:
-        RowsError: the place does not exist or holds no rows, or a database cannot be read.
+        RowsError: the place does not exist or holds no rows, or is a database that cannot be read.
     """
     place = Path(place)
     rows: list[dict[str, Any]] = []
     broken: list[str] = []
     for path in _files(place):
-        if is_database(path):
-            rows += read_database(path)
-        else:
+        if not is_database(path):
             rows += _read_lines(path, broken)
+            continue
+        try:
+            rows += read_database(path)
+        except RowsError:
+            if path == place:
+                raise
+            broken.append(path.name)
     if broken:
         warnings.warn(
             f"{place}: {len(broken)} unreadable line(s) or file(s) passed over: "
@@ -164,15 +169,14 @@ def _read_lines(path: Path, broken: list[str]) -> list[dict[str, Any]]:
 def load_rows(*places: Path | str) -> "pd.DataFrame":
     """The rows of all places as one table, oldest first; columns of COMMON, VERDICT and TIMING.
 
-    A row that several places hold counts once.
+    A row that is found several times, for folders were copied, counts once.
 
     Raises:
         RowsError: a place does not exist or holds no rows.
     """
     found = [row for place in places for row in read_rows(place)]
-    if len(places) > 1:
-        found = list({row.get("row_id", id(row)): row for row in found}.values())
-    return as_table(found).sort_values("time", kind="stable")
+    once = {row.get("row_id", id(row)): row for row in found}
+    return as_table(list(once.values())).sort_values("time", kind="stable")
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":

@@ -179,7 +179,16 @@ def test_history_of_many_machines_is_merged_and_nothing_counts_twice(tmp_path: P
     writer = RowWriter(tmp_path / "history" / "third.sqlite")
     writer.append({"kind": "verdict", "machine": "third"})
     writer.close()
-    copied = tmp_path / "copied"
-    shutil.copytree(tmp_path / "history" / "first", copied)
-    rows = load_rows(tmp_path / "history", copied)
+    for copied in (tmp_path / "copied", tmp_path / "history" / "copied"):
+        shutil.copytree(tmp_path / "history" / "first", copied)
+    rows = load_rows(tmp_path / "history", tmp_path / "copied")
     assert sorted(rows["machine"]) == ["first", "second", "third"]
+
+
+def test_bad_database_in_a_folder_costs_its_own_rows(tmp_path: Path) -> None:
+    writer = RowWriter(tmp_path)
+    writer.append({"kind": "verdict", "machine": "first"})
+    writer.close()
+    (tmp_path / "bad.sqlite").write_bytes(os.urandom(5000))
+    with pytest.warns(UserWarning, match=r"1 unreadable .*bad.sqlite"):
+        assert list(load_rows(tmp_path)["machine"]) == ["first"]
