@@ -67,11 +67,14 @@ class Database:
 def read_database(path: Path) -> list[dict[str, Any]]:
     """All rows of a database in the order in which they were written.
 
+    It is opened as a writer would: what a killed one left half done has to be taken back first.
+
     Raises:
         RowsError: it cannot be read, or is none of ours.
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as found:
+        uri = f"{path.absolute().as_uri()}?mode=rw"  # which makes no file where there is none
+        with closing(sqlite3.connect(uri, timeout=PATIENCE, uri=True)) as found:
             lines = found.execute("SELECT row FROM rows ORDER BY rowid").fetchall()
     except sqlite3.Error as error:
         raise RowsError(f"cannot read results from {path}: {error}") from error

@@ -192,3 +192,35 @@ def test_missing_library_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatc
 def test_unknown_metric_lists_those_that_are_known() -> None:
     with pytest.raises(UsageError, match="it tunes: diagonal, dense"):
         Experiment(all_cases()["gaussian_mean"], load_backend("hmc"), "block", Settings())
+
+
+ENTRY_POINTS = """[invmass.backends]
+hmc = brought_by_others:Other
+other = brought_by_others:Other
+misnamed = brought_by_others:Other
+"""
+OTHER = """from invmass.backends.hmc_static import HandRolledHMC
+from invmass.backends.backend import Backend
+members = {name: getattr(HandRolledHMC, name) for name in Backend.__abstractmethods__}
+Other = type("Other", (Backend,), members | {"name": "other", "estimators": {}})
+"""
+
+
+def test_entry_point_takes_no_name_of_ours_and_has_that_of_its_backend(tmp_path: Path) -> None:
+    """In a process of its own, whose path has the package of another."""
+    (tmp_path / "brought_by_others.py").write_text(OTHER)
+    metadata = tmp_path / "brought_by_others-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Name: brought_by_others\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    code = (
+        "from invmass.backends.registry import load_backend\n"
+        "print(type(load_backend('other')).__name__, type(load_backend('hmc')).__name__)\n"
+        "load_backend('misnamed')"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
+    assert answer.stdout.split() == ["Other", "HandRolledHMC"], answer.stderr
+    assert "is called 'other'; its entry point is 'misnamed'" in answer.stderr

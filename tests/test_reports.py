@@ -15,7 +15,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from invmass.cli import cli
 from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
@@ -325,6 +327,20 @@ def test_csv_and_parquet_hold_every_row(rows: pd.DataFrame, tmp_path: Path) -> N
         assert list(frame["row_id"]) == list(rows["row_id"])
         tuned = json.loads(frame["tuned"].iloc[0])
         assert tuned == VERDICTS[0]["tuned"]
+
+
+def test_report_of_a_history_takes_its_rows_and_those_of_results_if_they_are_named(
+    tmp_path: Path,
+) -> None:
+    for number, machine in enumerate(("one", "two")):
+        written(tmp_path / machine, VERDICTS[number])
+    history = ["report", "--history", str(tmp_path / "one"), "--output", str(tmp_path / "page")]
+    counts = []
+    for named in ([], ["--results", str(tmp_path / "two")]):
+        answer = CliRunner().invoke(cli, [*history, *named])
+        assert answer.exit_code == 0, answer.output
+        counts.append(len(pd.read_parquet(tmp_path / "page" / "rows.parquet")))
+    assert counts == [1, 2]
 
 
 def test_nested_cells_become_proper_json(tmp_path: Path) -> None:

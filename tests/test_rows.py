@@ -29,6 +29,14 @@ while number < int(sys.argv[2]):
     writer.append({"kind": "verdict", "number": number, "filling": "x" * 5000})
     number += 1
 """
+DIES = """
+import os, signal, sqlite3, sys
+rows = sqlite3.connect(sys.argv[1])
+rows.execute("PRAGMA cache_size = 1")  # so that a part is in the file before the end
+for number in range(100):
+    rows.execute("INSERT INTO rows (row_id, row) VALUES (?, ?)", (str(number), "x" * 5000))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 FILLS = """
 import resource, sys
 from pathlib import Path
@@ -137,6 +145,16 @@ def test_database_of_a_killed_run_keeps_all_complete_rows(tmp_path: Path) -> Non
     later.append({"kind": "verdict", "number": before})
     later.close()
     assert list(load_rows(place)["number"]) == list(range(before + 1))
+
+
+def test_what_a_killed_run_left_half_done_is_taken_back(tmp_path: Path) -> None:
+    place = tmp_path / "rows.sqlite"
+    writer = RowWriter(place)
+    writer.append({"kind": "verdict", "number": 1})
+    writer.close()
+    start(DIES, str(place)).wait(60)
+    assert (tmp_path / "rows.sqlite-journal").stat().st_size > 0
+    assert list(load_rows(place)["number"]) == [1]
 
 
 def test_rows_of_a_call_are_all_in_the_database_or_none(tmp_path: Path) -> None:
