@@ -168,7 +168,7 @@ def _timings(base: pd.DataFrame, new: pd.DataFrame, left: _LeftOut) -> _Keyed:
     found: list[dict[Key, list[Row]]] = []
     for folder, rows in (("BASE", base), ("NEW", new)):
         groups: dict[Key, list[Row]] = defaultdict(list)
-        for row in _of_kind(rows, "timing", folder, left):
+        for row in _of_kind(rows, "timing"):
             if _are_seconds(row["round_seconds"]):
                 groups[_key(row, TIMING_KEY)].append(row)
             else:
@@ -186,10 +186,9 @@ def _verdicts(base: pd.DataFrame, new: pd.DataFrame, left: _LeftOut) -> _Keyed:
 
     A check that broke down says little: it stands for every key that its row does not contradict.
     """
-    folders = []
-    for folder, rows in (("BASE", base), ("NEW", new)):
-        located = tables.located(rows[rows["kind"] == "verdict"])
-        folders.append(_of_kind(located, "verdict", folder, left))
+    folders = [
+        _of_kind(tables.located(rows[rows["kind"] == "verdict"]), "verdict") for rows in (base, new)
+    ]
     keys = _whole_keys([*folders[0], *folders[1]])
     found = [_newest(rows, keys) for rows in folders]
     for folder, rows, groups in zip(("BASE", "NEW"), folders, found, strict=True):
@@ -203,13 +202,8 @@ def _verdicts(base: pd.DataFrame, new: pd.DataFrame, left: _LeftOut) -> _Keyed:
     return _Keyed("verdict", VERDICT_KEY, *found)
 
 
-def _of_kind(rows: pd.DataFrame, kind: str, folder: str, left: _LeftOut) -> list[Row]:
-    """Rows of one kind, each once, as records."""
-    chosen = rows[rows["kind"] == kind]
-    again = chosen["row_id"].notna() & chosen["row_id"].duplicated()
-    if again.any():
-        left.add(folder, kind, "the same row again", int(again.sum()))
-    return chosen[~again].to_dict("records")
+def _of_kind(rows: pd.DataFrame, kind: str) -> list[Row]:
+    return rows[rows["kind"] == kind].to_dict("records")
 
 
 def _key(row: Row, columns: Iterable[str]) -> Key:
