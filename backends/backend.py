@@ -132,6 +132,7 @@ class Backend(abc.ABC):
         estimators: for each metric that it can tune, the rule by which it does so.
         lacks: for each metric that others tune and it does not, why, and the reason; so too for
             `"supplied"`, if it cannot keep a metric that is handed to it.
+        largest_dense: coordinates up to which a dense metric is tuned in reasonable time.
         target_acceptance: what its step size is tuned for; None if it does not say.
         metropolis: a draw either is the end of its trajectory or repeats the one before, so that
             acceptance can be counted; not so for NUTS.
@@ -142,6 +143,7 @@ class Backend(abc.ABC):
     extra: ClassVar[str] = ""
     estimators: ClassVar[Mapping[str, Estimator]]
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = MappingProxyType({})
+    largest_dense: ClassVar[int] = 100
     target_acceptance: ClassVar[float | None] = None
     metropolis: ClassVar[bool] = False
 

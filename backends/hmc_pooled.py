@@ -32,6 +32,7 @@ class PooledHMC(Backend):
 
     name = "hmc-pooled"
     requires = ("jax",)
+    largest_dense = 1000
     target_acceptance = TARGET_ACCEPTANCE
     metropolis = True
     chains = 16  # of a replicate

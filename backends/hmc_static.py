@@ -11,7 +11,7 @@ import numpy as np
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
 from invmass.backends.hmc.metric import make_metric, stan_shrinkage
 from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
-from invmass.backends.hmc.schedule import Schedule, dense_schedule, last_window, stan_schedule
+from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.backends.replicates import replicated
 from invmass.cases.case import Case
 from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
@@ -57,9 +57,7 @@ class HandRolledHMC(Backend):
         kept: bool = True,
     ) -> Tuned:
         dense = self.estimators[metric].dense
-        schedule = (
-            dense_schedule(num_warmup, case.dimension) if dense else stan_schedule(num_warmup)
-        )
+        schedule = stan_schedule(num_warmup)
         if supplied is None:
             identity = np.ones(case.dimension)
             supplied = np.diag(identity) if dense else identity

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.schedule import Schedule, dense_schedule, last_window
+from invmass.backends.hmc.metric import variances_of_few
+from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.backends.replicates import replicated
 from invmass.cases.case import Case
 from invmass.geometry import families
@@ -72,7 +73,7 @@ class TFPNUTS(Backend):
                 case.posterior.on_device(), keys, jnp.asarray(starts)
             )
             return Tuned(**jax.tree.map(np.asarray, tuned), window=8 * (num_warmup // 20))
-        schedule = dense_schedule(num_warmup, case.dimension)
+        schedule = stan_schedule(num_warmup)
         if supplied is None:
             supplied = np.eye(case.dimension)
         elif kept:
@@ -196,6 +197,7 @@ def _composed_program() -> Any:
             covariance = _where(collects, covariance.update(z), covariance)
 
             estimate = covariance.covariance(ddof=1)
+            estimate = variances_of_few(estimate, covariance.num_samples)
             estimate = estimate if initial.ndim == 2 else jnp.diagonal(estimate)
             restarted = replace(
                 bootstrap(z, estimate, jnp.exp(results.log_averaging_step[0])),

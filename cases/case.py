@@ -38,8 +38,7 @@ class Case:
         gaussian: sites that are jointly normal given the others; integrated in closed form.
         prior_informs: whether the information includes the curvature of the prior; it must where
             the data say too little alone.
-        diagonal_only: whether dense metrics are left out: one coordinate has no other, and many
-            would take too much memory.
+        diagonal_only: whether dense metrics are left out, as of one coordinate, which has no other.
         structured: whether metrics of low rank and of blocks are judged on it, where they are
             neither the dense metric nor the diagonal one; in the full tier alone.
         source: where the data come from, and their licence, if they are real.

@@ -1,6 +1,7 @@
 """Gaussians of growing dimension and condition number, and one for metrics of low rank."""
 
 from collections.abc import Iterator
+from itertools import product
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,18 +12,13 @@ from invmass.geometry.posterior import Observation, Site, Sites
 from invmass.geometry.precision import float64
 
 _CORRELATION = 0.5  # of neighbours
-_COMBINATIONS = [
-    *((2, condition) for condition in (1e2, 1e4, 1e6)),
-    *((10, condition) for condition in (1e2, 1e4, 1e6)),
-    (50, 1e4),
-    (100, 1e2),
-    (1000, 1e2),
-]
+_DIMENSIONS = (2, 10, 50, 100, 1000)
+_CONDITIONS = (1e2, 1e4, 1e6)
 
 
 def gaussians() -> Iterator[Case]:
     """Neighbours correlate by a half; the scales, geometric, come in no order."""
-    for dimension, condition in _COMBINATIONS:
+    for dimension, condition in product(_DIMENSIONS, _CONDITIONS):
         half, signs = dimension // 2, (-1.0) ** np.arange(dimension)
         scale = np.random.default_rng(dimension).permutation(
             np.geomspace(1.0, np.sqrt(condition), dimension) / condition**0.25
@@ -48,7 +44,6 @@ def gaussians() -> Iterator[Case]:
             truth={"second": centre[:half], "first": centre[half:]},
             gaussian=("second", "first"),
             prior_informs=True,
-            diagonal_only=dimension > 100,
             tier="full",
         )
 

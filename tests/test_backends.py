@@ -16,6 +16,7 @@ from invmass.backends.registry import OWN, load_backend, select_backends
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.errors import BackendFaultError, BackendUnavailableError, UsageError
 from invmass.verdicts.experiment import Experiment, Settings
+from invmass.verdicts.selection import select_cells
 
 REPLICATES = 16
 
@@ -99,6 +100,14 @@ def test_every_metric_is_tuned_or_lacked_by_every_backend() -> None:
     for name in OWN:
         backend = load_backend(name)
         assert metrics == set(backend.estimators) | set(backend.lacks)
+
+
+def test_dense_metrics_of_many_coordinates_are_left_to_those_who_share_them() -> None:
+    cells = select_cells(["scaling-1000-1e2", "scaling-100-1e2", "prior-normal"], [], ["dense"])
+    tuned = {(cell.case, cell.backend) for cell in cells}
+    assert tuned == {("scaling-1000-1e2", "hmc-pooled")} | {
+        ("scaling-100-1e2", name) for name in OWN
+    }
 
 
 def test_block_metric_is_split_by_sites_and_joined_in_declared_order() -> None:

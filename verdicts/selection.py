@@ -64,9 +64,13 @@ def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str
     return [
         metric
         for metric in metrics_of(backend, chosen)
-        if not (case.diagonal_only and backend.estimators[metric].dense)
+        if not (backend.estimators[metric].dense and _has_no_dense(case, backend))
         and not (case.tier == "full" and _is_rare(metric, chosen) and not case.structured)
     ]
+
+
+def _has_no_dense(case: Case, backend: Backend) -> bool:
+    return case.diagonal_only or case.dimension > backend.largest_dense
 
 
 def _is_rare(metric: str, chosen: Sequence[str]) -> bool:

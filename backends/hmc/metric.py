@@ -78,7 +78,19 @@ def stan_shrinkage(state: Welford) -> Array:
     floor = jnp.ones if covariance.ndim == 1 else jnp.eye
     shrinkage = 5.0 / (state.count + 5.0)
     identity = floor(len(state.mean), dtype=covariance.dtype)
-    return (1.0 - shrinkage) * covariance + 1e-3 * shrinkage * identity
+    estimate = (1.0 - shrinkage) * covariance + 1e-3 * shrinkage * identity
+    return variances_of_few(estimate, state.count)
+
+
+def variances_of_few(estimate: Array, draws: Array) -> Array:
+    """A dense estimate, (d, d); of fewer than two draws for each coordinate its diagonal alone.
+
+    From fewer draws than coordinates a dense metric is worse than none.
+    """
+    if estimate.ndim == 1:
+        return estimate
+    diagonal = jnp.eye(len(estimate), dtype=bool)
+    return jnp.where(diagonal | (draws >= 2 * len(estimate)), estimate, 0.0)
 
 
 def oracle_shrinkage(state: Welford) -> Array:

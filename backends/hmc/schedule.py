@@ -57,15 +57,6 @@ def _windows(num_warmup: int, fast_start: int, window: int, fast_end: int) -> Sc
     return Schedule(collects, ends_window)
 
 
-def dense_schedule(num_warmup: int, dimension: int) -> Schedule:
-    """Stan's, but that the first window has two draws for each coordinate, or more.
-
-    From fewer draws than coordinates a dense metric is worse than none, and without
-    regularisation it is singular.
-    """
-    return stan_schedule(num_warmup, max(FIRST_WINDOW, 2 * dimension))
-
-
 def last_window(schedule: Schedule) -> int:
     """Number of draws in the window from which the final metric comes; 0 if there is none."""
     ends = np.flatnonzero(schedule.ends_window)

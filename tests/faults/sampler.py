@@ -244,10 +244,7 @@ class Rescheduled(Wrapped):
 
     def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
         declared = last_window(stan_schedule(num_warmup))
-        with (
-            patch.object(hmc_static, "dense_schedule", lambda count, _: self.schedule(count)),
-            patch.object(hmc_static, "stan_schedule", self.schedule),
-        ):
+        with patch.object(hmc_static, "stan_schedule", self.schedule):
             tuned = super().warm_up(case, metric, keys, starts, num_warmup, supplied)
         return replace(tuned, window=declared if supplied is None else 0)
 
