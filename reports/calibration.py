@@ -44,6 +44,7 @@ def on_samplers(rows: pd.DataFrame) -> pd.DataFrame:
     return sums.reset_index()
 
 
+_BOUNDS = {"wald": "over Wald's bound", "wald_known": "were the variance known"}
 COMBINATION = ("case", "backend", "metric")
 
 
@@ -54,14 +55,17 @@ def power(rows: pd.DataFrame, by: Sequence[str] = COMBINATION) -> pd.DataFrame:
     """
     chosen = rows[(rows["source"] == "resampled") & rows["wald"].notna()].copy()
     chosen["used"] = chosen["replicates"].astype(float) * chosen["verdicts"]
-    chosen["needed"] = chosen["wald"].astype(float) * chosen["verdicts"]
+    for bound in _BOUNDS:
+        chosen[bound] = chosen[bound].astype(float) * chosen["verdicts"]
     keys = [*by, "effect"]
-    counts = ["verdicts", "passed", "failed", "undecided", "used", "needed"]
+    counts = ["verdicts", "passed", "failed", "undecided", "used", *_BOUNDS]
     sums = chosen.groupby(keys)[counts].sum()
     for answer in ("passed", "failed", "undecided"):
         sums[answer] /= sums["verdicts"]
     sums["mean replicates"] = sums["used"] / sums["verdicts"]
-    sums["over Wald's bound"] = sums.pop("used") / sums.pop("needed").replace(0.0, np.nan)
+    used = sums.pop("used")
+    for bound, name in _BOUNDS.items():
+        sums[name] = used / sums.pop(bound).replace(0.0, np.nan)
     return sums.reset_index()
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.optimize
 
 from invmass.options import FAIL, INCONCLUSIVE
 from invmass.reports import calibration as measured
 from invmass.sweeps import _promises
-from invmass.verdicts.calibration import Trial, calibrate, wald_bound
+from invmass.verdicts.calibration import Trial, calibrate, divergences, wald_bound
+from invmass.verdicts.equivalence import Statistic
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.sweep import Combination
 
@@ -63,9 +65,30 @@ def test_power_grows_with_the_distance_from_the_margin(rows: pd.DataFrame) -> No
 
 def test_walds_bound_is_that_of_the_closed_form() -> None:
     # always right, α = 1e-6, margin one standard deviation away: 2 log(1e6)
-    assert wald_bound(1.0, 1e-6, 1.0, 1.0) == pytest.approx(2 * np.log(1e6))
-    assert wald_bound(1.0, 1e-6, 0.5, 1.0) == pytest.approx(0.5 * np.log(1e6))
-    assert wald_bound(1e-6, 1e-6, 1.0, 1.0) == 0.0
+    assert wald_bound(1.0, 1e-6, 0.5) == pytest.approx(2 * np.log(1e6))
+    assert wald_bound(1.0, 1e-6, 2.0) == pytest.approx(0.5 * np.log(1e6))
+    assert wald_bound(1e-6, 1e-6, 0.5) == 0.0
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+@pytest.mark.parametrize("distance", [1.0, -0.5])
+def test_divergence_is_the_least_of_all_that_are_so_far_away(scale: str, distance: float) -> None:
+    """By a search over the variance of the other distribution, in normal values."""
+    normal = np.random.default_rng(0).normal(0.2, 0.3, 200)
+    values = np.exp(normal) if scale == "log" else normal
+    mean, variance = np.mean(normal), np.var(normal)
+    shift = distance * (np.log1p(0.1) if scale == "log" else 0.1)
+    half = 0.5 if scale == "log" else 0.0  # of the variance, between mean and log mean
+
+    def divergence(other: float) -> float:
+        away = mean + half * variance + shift - half * other - mean
+        return 0.5 * (np.log(other / variance) + (variance + away**2) / other - 1)
+
+    least = scipy.optimize.minimize_scalar(divergence, bounds=(0.01, 1.0), options={"xatol": 1e-9})
+    found = divergences(Statistic("", values, 1.0, scale), 0.1, distance)
+    assert found["wald"] == pytest.approx(least.fun, rel=1e-6)
+    assert found["wald_known"] == pytest.approx(divergence(variance), rel=1e-6)
+    assert found["wald"] < found["wald_known"]
 
 
 def test_walds_bound_holds_for_walds_own_test() -> None:
@@ -76,7 +99,7 @@ def test_walds_bound_holds_for_walds_own_test() -> None:
     bound = np.log((1 - alpha) / alpha)
     ended = np.argmax(np.abs(ratio) > bound, axis=1)
     right = np.mean(ratio[np.arange(2000), ended] < 0)
-    needed = wald_bound(float(right), alpha, 1.0, distance)
+    needed = wald_bound(float(right), alpha, distance**2 / 2)
     assert needed <= np.mean(ended + 1) * 1.05
     assert np.mean(ended + 1) <= 1.3 * needed
 

@@ -13,13 +13,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from invmass.geometry.errors import UsageError
-from invmass.verdicts.equivalence import Statistic, Status, interval, sequential
+from invmass.verdicts.equivalence import (
+    Statistic,
+    Status,
+    interval,
+    log_normal_divergence,
+    sequential,
+)
 from invmass.verdicts.experiment import Experiment
 from invmass.verdicts.judge import target_statistics
 from invmass.verdicts.record import combination_record, error_record
 from invmass.verdicts.sweep import Combination, Row
 
-CAP = 1024  # replicates of a resampled verdict, by when 10/11 of α is spent
+CAP = 2048  # replicates of a resampled verdict, by when 13/14 of α is spent
 RATES = (1e-2, 1e-3, 1e-4)  # α that can be measured
 EFFECTS = (0.0, 0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 2.0)  # in margins, for the power
 FEW = (8, 16, 32, 64, 128)  # replicates of one interval
@@ -119,13 +125,17 @@ def _power(
 ) -> Iterator[Row]:
     """One entry at several effects, at the rate that is promised by default."""
     noisiest, alpha = _noisiest(recorded), experiment.settings.false_alarm
-    deviation = _deviations(recorded, experiment.settings.tolerance)[noisiest]
     for effect in EFFECTS:
         at = [effect if i == noisiest else 0.0 for i in range(len(recorded))]
         row = _resampled(experiment, recorded, generator, verdicts, alpha, at)
         right = row["passed"] if effect < 1 else row["failed"]
-        bound = wald_bound(right / row["verdicts"], alpha, deviation, 1.0 - effect)
-        yield row | {"effect": effect, "shifted": "one entry", "wald": bound}
+        bounds = {
+            name: wald_bound(right / row["verdicts"], alpha, divergence)
+            for name, divergence in divergences(
+                recorded[noisiest], experiment.settings.tolerance, 1.0 - effect
+            ).items()
+        }
+        yield row | bounds | {"effect": effect, "shifted": "one entry"}
 
 
 def _coverage(
@@ -148,20 +158,35 @@ def _coverage(
             }
 
 
-def wald_bound(right: float, alpha: float, deviation: float, distance: float) -> float:
+def wald_bound(right: float, alpha: float, divergence: float) -> float:
     """Mean number of replicates that any sequential test needs at least.
 
     It must give the right answer with probability `right` where it is, and the same answer with
-    probability α at most at the margin, `distance` away. Values are normal; `deviation` is their
-    standard deviation, in the units of the distance. Source: Wald, Annals of Mathematical
-    Statistics 16 (1945), section 4.
+    probability α at most at the margin, from which one value has the given Kullback-Leibler
+    divergence. Source: Wald, Annals of Mathematical Statistics 16 (1945), section 4.
     """
     if right <= alpha:
         return 0.0
-    divergence = right * np.log(right / alpha)
+    needed = right * np.log(right / alpha)
     if right < 1:
-        divergence += (1 - right) * np.log((1 - right) / (1 - alpha))
-    return float(divergence * 2 * deviation**2 / distance**2)
+        needed += (1 - right) * np.log((1 - right) / (1 - alpha))
+    return float(needed / divergence)
+
+
+def divergences(statistic: Statistic, margin: float, distance: float) -> dict[str, float]:
+    """Divergence of one value from what it would be `distance` margins above, for Wald's bound.
+
+    "wald" is from the nearest distribution with that mean, whatever its variance, for a test that
+    is not told the variance; "wald_known" from the one with the same variance.
+    """
+    if statistic.scale == "log":
+        logs = np.log(statistic.values)
+        variance, away = float(np.var(logs)), distance * float(np.log1p(margin))
+        unknown = log_normal_divergence(variance, -variance / 2 - away)
+    else:
+        variance, away = float(np.var(statistic.values)), distance * margin
+        unknown = 0.5 * float(np.log1p(away**2 / variance))
+    return {"wald": unknown, "wald_known": away**2 / (2 * variance)}
 
 
 def _resampled(
@@ -190,7 +215,7 @@ def _resampled(
         )
         answers[verdict.status] += 1
         used += verdict.replicates
-    return _counted("resampled", alpha, answers, used)
+    return _counted("resampled", alpha, answers, used) | {"cap": CAP}
 
 
 def _expected(statistic: Statistic, effect: float, margin: float) -> float:

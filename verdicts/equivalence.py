@@ -175,20 +175,16 @@ def _quantiles(values: np.ndarray, alpha: float) -> tuple[float, float]:
 def _log_normal_mean(logs: np.ndarray, alpha: float) -> tuple[float, float, float]:
     """The mean of log-normal values, estimated from R logarithms, and an interval for it.
 
-    With b the distance of the mean logarithm from the log mean θ, the likelihood ratio of θ is
-    `R (log(w/v) + w/2 + b)`, v the variance of the logarithms and `w = 2 (√(1 + v + b²) - 1)` what
-    it is most likely to be at that θ; it is zero at `b = -v/2`. An interval from the estimate and
-    its standard error (Cox's) would err too often at its upper end, since the two rise together.
+    That of the likelihood ratio, `2 R` times the divergence. An interval from the estimate and its
+    standard error (Cox's) would err too often at its upper end, since the two rise together.
     """
     count, centre = len(logs), float(np.mean(logs))
     # values that are all the same have a variance, too
     variance = max(float(np.var(logs)), float(np.finfo(np.float64).eps) ** 2)
 
     def excess(distance: float, quantile: float) -> float:
-        square = variance + distance**2
-        most_likely = 2 * square / (1 + math.sqrt(1 + square))
-        ratio = math.log(most_likely / variance) + most_likely / 2 + distance
-        return ratio - math.log1p(quantile**2 / (count - 1))  # Student's t has this ratio
+        # Student's t has this likelihood ratio
+        return 2 * log_normal_divergence(variance, distance) - math.log1p(quantile**2 / (count - 1))
 
     def distance(quantile: float, side: int) -> float:
         step = side * quantile * math.sqrt(variance / count)
@@ -201,6 +197,18 @@ def _log_normal_mean(logs: np.ndarray, alpha: float) -> tuple[float, float, floa
     ends = centre - distance(above, 1), centre - distance(below, -1)
     found, low, high = np.exp([centre + variance / 2, *ends])
     return float(found), float(low), float(high)
+
+
+def log_normal_divergence(variance: float, distance: float) -> float:
+    """How far log-normal values are from the nearest log-normal distribution of another mean.
+
+    The Kullback-Leibler divergence of one value, `½ (log(w/v) + w/2 + b)`: v is the variance of
+    the logarithms, b the distance of their mean from the other's log mean, and
+    `w = 2 (√(1 + v + b²) - 1)` the variance with which that one is nearest. Zero at `b = -v/2`.
+    """
+    square = variance + distance**2
+    nearest = 2 * square / (1 + math.sqrt(1 + square))
+    return 0.5 * (math.log(nearest / variance) + nearest / 2 + distance)
 
 
 @cache
