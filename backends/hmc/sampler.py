@@ -7,7 +7,7 @@ together. So one random key serves them all, and none waits for another with a l
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ TARGET_ACCEPTANCE = 0.9
 PATH_LENGTH = jnp.pi / 2  # in whitened units: a quarter of a period, where a Gaussian forgets
 PATH_JITTER = 0.5  # uniform, relative; a fixed length can be periodic
 MAX_STEPS = 1024
+BLOCK = 50  # transitions, at most, whose random numbers are drawn at once
 DIVERGENCE = 1000.0  # energy error
 
 
@@ -89,19 +90,53 @@ def transition(
 
 def transitions(
     value_and_gradient: ValueAndGradient,
-    key: Array,
+    noise: Noise,
+    path: Array,
     states: State,
     metric: Metric,
     step_size: Array,
 ) -> tuple[State, Transition]:
-    """One transition of each of C chains, along paths of the same, random length."""
-    steps_key, noise_key = jax.random.split(key)
-    steps = jittered_steps(steps_key, step_size)
+    """One transition of each of C chains, along paths of the same length; `path` is uniform."""
+    steps = jittered_steps(path, step_size)
 
     def one(noise: Noise, state: State) -> tuple[State, Transition]:
         return transition(value_and_gradient, noise, state, metric, step_size, steps)
 
-    return jax.vmap(one)(draw_noise(noise_key, states.position), states)
+    return jax.vmap(one)(noise, states)
+
+
+def scan_with_noise(
+    step: Callable[[Any, tuple[Any, Noise, Array]], tuple[Any, Any]],
+    carry: Any,
+    key: Array,
+    inputs: Any,
+    like: Array,
+) -> tuple[Any, Any]:
+    """`jax.lax.scan` of a step that needs random numbers; drawn in blocks, they cost less.
+
+    Args:
+        step: of the carry, and of an input with the noise and the path of one transition.
+        carry: the first.
+        key: JAX random key.
+        inputs: arrays with a leading axis of the number of steps.
+        like: positions for which there shall be noise, shape (C, d).
+    """
+    count = len(jax.tree.leaves(inputs)[0])
+    block = next(size for size in range(min(BLOCK, count), 0, -1) if count % size == 0)
+
+    def random(key: Array) -> tuple[Noise, Array]:
+        noise_key, path_key = jax.random.split(key)
+        return draw_noise(noise_key, like), jax.random.uniform(path_key, (), like.dtype)
+
+    def steps(carry: Any, part: Any) -> tuple[Any, Any]:
+        inputs, keys = part
+        return jax.lax.scan(step, carry, (inputs, *jax.vmap(random)(keys)))
+
+    parts = jax.tree.map(
+        lambda x: x.reshape(-1, block, *x.shape[1:]), (inputs, jax.random.split(key, count))
+    )
+    carry, out = jax.lax.scan(steps, carry, parts)
+    return carry, jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), out)
 
 
 def energy_error(metric: Metric, start: Phase, end: Phase) -> Array:
@@ -125,9 +160,9 @@ def metropolis(
     return chosen, Transition(acceptance, accepted, error > DIVERGENCE, jnp.asarray(steps))
 
 
-def jittered_steps(key: Array, step_size: Array) -> Array:
+def jittered_steps(uniform: Array, step_size: Array) -> Array:
     """Number of leapfrog steps for a path length drawn uniformly around `PATH_LENGTH`."""
-    jitter = jax.random.uniform(key, minval=1.0 - PATH_JITTER, maxval=1.0 + PATH_JITTER)
+    jitter = 1.0 + PATH_JITTER * (2.0 * uniform - 1.0)
     steps = jnp.ceil(PATH_LENGTH * jitter / step_size)
     return jnp.clip(steps, 1, MAX_STEPS).astype(jnp.int32)
 
@@ -164,9 +199,9 @@ def warm_up(
 
     def step(carry, inputs):  # type: ignore[no-untyped-def]
         states, metric, averaging, welford = carry
-        key, collects, ends_window = inputs
+        (collects, ends_window), noise, path = inputs
         step_size = jnp.exp(averaging.log_step_size)
-        states, info = transitions(value_and_gradient, key, states, metric, step_size)
+        states, info = transitions(value_and_gradient, noise, path, states, metric, step_size)
         averaging = dual_averaging.update(
             averaging, jnp.mean(info.acceptance), TARGET_ACCEPTANCE, len(positions)
         )
@@ -195,9 +230,8 @@ def warm_up(
         dual_averaging.init(jnp.ones((), positions.dtype)),
         welford_init(metric.inverse_mass_matrix),
     )
-    keys = jax.random.split(key, len(schedule.collects))
     flags = (jnp.asarray(schedule.collects), jnp.asarray(schedule.ends_window))
-    (states, metric, averaging, _), infos = jax.lax.scan(step, carry, (keys, *flags))
+    (states, metric, averaging, _), infos = scan_with_noise(step, carry, key, flags, positions)
     return WarmedUp(states, metric, jnp.exp(averaging.log_average), infos)
 
 
@@ -214,13 +248,13 @@ def draw(
     The chains start at `positions`, shape (C, d).
     """
 
-    def step(states: State, key: Array) -> tuple[State, tuple[Array, Transition]]:
-        states, info = transitions(value_and_gradient, key, states, metric, step_size)
+    def step(states: State, inputs: Any) -> tuple[State, tuple[Array, Transition]]:
+        _, noise, path = inputs
+        states, info = transitions(value_and_gradient, noise, path, states, metric, step_size)
         return states, (states.position, info)
 
-    keys = jax.random.split(key, num_samples)
     states = jax.vmap(partial(init, value_and_gradient))(positions)
-    return jax.lax.scan(step, states, keys)[1]
+    return scan_with_noise(step, states, key, jnp.arange(num_samples), positions)[1]
 
 
 class Samples(NamedTuple):
