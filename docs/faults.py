@@ -27,7 +27,7 @@ from invmass.verdicts.sweep import Stretch, judge_stretch, lost_rows  # noqa: E4
 INTRODUCTION = """# Planted faults
 
 Written by `python docs/faults.py --seeds {seeds}`. Each line is a sampler that is wrong on purpose,
-a few lines on top of one that is right ([tests/faults](../tests/faults)); each column is a claim.
+a few lines on top of one that is right (`tests/faults`); each column is a claim.
 ✗ says that the claim turned red at every seed, with the median number of replicates that it took;
 a number of seeds, if not at all of them. ✓ is green, ? undecided at the cap, *!* an error, because
 what was tuned breaks the contract; an empty cell is not judged on that case. In bold the claim that
