@@ -42,7 +42,8 @@ class Case:
         structured: whether metrics of low rank and of blocks are judged on it, where they are
             neither the dense metric nor the diagonal one; in the full tier alone.
         source: where the data come from, and their licence, if they are real.
-        tier: "quick", or "full" if it is left out unless asked for.
+        tier: "quick", "full" if it is left out unless that tier is asked for, or "named" if it is
+            left out of both.
         version: raised when the problem changes, so that old rows are not compared with new.
     """
 
@@ -57,7 +58,7 @@ class Case:
     diagonal_only: bool = False
     structured: bool = False
     source: str = ""
-    tier: Literal["quick", "full"] = "quick"
+    tier: Literal["quick", "full", "named"] = "quick"
     version: int = 1
 
     @staticmethod

@@ -87,7 +87,7 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
         jax.clear_caches()
     _latest["backend"] = backend
     yield Experiment(case, backend, cell.metric, settings, cell.chains)
-    if case.tier == "full":  # few of these share programs; all of them together fill the memory
+    if case.tier != "quick":  # few of these share programs; all of them together fill the memory
         jax.clear_caches()
 
 

@@ -44,7 +44,7 @@ def gaussians() -> Iterator[Case]:
             truth={"second": centre[:half], "first": centre[half:]},
             gaussian=("second", "first"),
             prior_informs=True,
-            tier="full",
+            tier="named" if dimension == 1000 and condition > 1e2 else "full",  # ten minutes
         )
 
 

@@ -28,7 +28,9 @@ the claim is that M⁻¹ matches the inverse Fisher, beyond it that it disagrees
 
 References are good to 0.2% of each variance, and the tests compare each with a second computation.
 Made anew in every run, they are not stored: `invmass list --case CASE --json` remakes one. Cases of
-the quick tier run on every push, those of the full one with `invmass validate --tier full`.
+the quick tier run on every push, those of the full one with `invmass validate --tier full`, and two
+only when they are named (`--case 'scaling-1000-*'`): with them the full tier would take ten minutes
+more.
 
 | case | d | tier | gap | reference |
 |---|---|---|---|---|

@@ -110,6 +110,15 @@ def test_dense_metrics_of_many_coordinates_are_left_to_those_who_share_them() ->
     }
 
 
+def test_case_of_neither_tier_is_judged_only_if_it_is_named() -> None:
+    name = "scaling-1000-1e6"
+    assert all_cases()[name].tier == "named"
+    assert name not in {cell.case for cell in select_cells([], [], [])}
+    assert {cell.tier for cell in select_cells(["scaling"], ["hmc"], []) if cell.case == name} == {
+        "quick"
+    }
+
+
 def test_block_metric_is_split_by_sites_and_joined_in_declared_order() -> None:
     """mixed_sites declares level, shares, bend, gain: the block is level and bend."""
     pytest.importorskip("numpyro")

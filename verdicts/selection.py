@@ -55,6 +55,7 @@ def select_cells(
         Cell(case.name, spec, backend.name, metric, tier(case, metric))
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
+        if cases or case.tier != "named"
         for metric in [*lacking(backend, metrics), *metrics_for(case, backend, metrics)]
     ]
 
@@ -65,7 +66,7 @@ def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str
         metric
         for metric in metrics_of(backend, chosen)
         if not (backend.estimators[metric].dense and _has_no_dense(case, backend))
-        and not (case.tier == "full" and _is_rare(metric, chosen) and not case.structured)
+        and not (case.tier != "quick" and _is_rare(metric, chosen) and not case.structured)
     ]
 
 
