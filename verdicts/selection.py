@@ -39,7 +39,8 @@ def select_cells(
 
     The slowest come first, so that processes which share them end together: the registry lists
     the quick backends first, and large problems take longest. A metric asked for by name has a
-    cell with the backends that lack it too, to be skipped there.
+    cell with the backends that lack it too, to be skipped there. A slow backend has no cells but
+    on its `default_cases`, unless cases or backends are named.
 
     Raises:
         UsageError: a name that is not known.
@@ -55,6 +56,7 @@ def select_cells(
         Cell(case.name, spec, backend.name, metric, tier(case, metric))
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
+        if cases or backends or backend.default_cases is None or case.name in backend.default_cases
         for metric in [*lacking(backend, metrics), *metrics_for(case, backend, metrics)]
     ]
 
