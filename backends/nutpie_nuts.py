@@ -39,7 +39,7 @@ class NutpieNUTS(Backend):
     estimators: ClassVar[Mapping[str, Estimator]] = {"fisher_diag": FISHER_DIAGONAL}
     default_cases = frozenset({"notebook-uniform"})  # each gradient is a call into Python
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        "diagonal": (Lack.NOT_YET, "nutpie's variances are a tenth too large: docs/findings.md"),
+        "diagonal": (Lack.NOT_YET, "a tenth too large in one dimension: docs/findings.md"),
         "dense": (Lack.NOT_YET, "nutpie has no dense metric"),
         "block": (Lack.NOT_YET, "nutpie has no metric of blocks"),
         "fisher_low_rank": (Lack.NOT_YET, "nutpie stores its eigenvalues, and no eigenvectors"),
