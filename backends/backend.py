@@ -132,6 +132,8 @@ class Backend(abc.ABC):
         estimators: for each metric that it can tune, the rule by which it does so.
         lacks: for each metric that others tune and it does not, why, and the reason; so too for
             `"supplied"`, if it cannot keep a metric that is handed to it.
+        default_cases: those that it is judged on where neither cases nor backends are named; None
+            for all.
         largest_dense: coordinates up to which a dense metric is tuned in reasonable time.
         target_acceptance: what its step size is tuned for; None if it does not say.
         metropolis: a draw either is the end of its trajectory or repeats the one before, so that
@@ -143,6 +145,7 @@ class Backend(abc.ABC):
     extra: ClassVar[str] = ""
     estimators: ClassVar[Mapping[str, Estimator]]
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = MappingProxyType({})
+    default_cases: ClassVar[frozenset[str] | None] = None
     largest_dense: ClassVar[int] = 100
     target_acceptance: ClassVar[float | None] = None
     metropolis: ClassVar[bool] = False

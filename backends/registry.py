@@ -14,6 +14,7 @@ OWN = {
     "numpyro": "invmass.backends.numpyro_nuts:NumPyroNUTS",
     "blackjax": "invmass.backends.blackjax_nuts:BlackJAXNUTS",
     "tfp": "invmass.backends.tfp_nuts:TFPNUTS",
+    "nutpie": "invmass.backends.nutpie_nuts:NutpieNUTS",
 }
 GROUP = "invmass.backends"  # of entry points, in packages of others
 

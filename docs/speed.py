@@ -287,6 +287,7 @@ def worth() -> list[dict[str, Any]]:
         experiments = {
             backend: Experiment(case, load_backend(backend), "dense", Settings(), CHAINS)
             for backend in OWN
+            if "dense" in load_backend(backend).estimators
         }
         timed = in_turn({name: one.sample_call(0) for name, one in experiments.items()})
         rates = {}

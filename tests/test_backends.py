@@ -41,7 +41,7 @@ EVERY_METRIC = [(name, metric) for name in OWN for metric in load_backend(name).
 def test_supplied_metric_is_kept_and_used(name: str, metric: str) -> None:
     """Read back bit by bit; and a metric 100 times as large asks for a tenth of the step size."""
     backend = load_backend(name)
-    if reason := backend.why_unavailable():
+    if reason := backend.why_unavailable() or backend.why_lacking("supplied"):
         pytest.skip(reason)
     experiment = Experiment(all_cases()["notebook-uniform"], backend, metric, Settings())
     reference = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(np.float32)
@@ -99,14 +99,15 @@ def test_every_metric_is_tuned_or_lacked_by_every_backend() -> None:
     metrics = {metric for _, metric in EVERY_METRIC}
     for name in OWN:
         backend = load_backend(name)
-        assert metrics == set(backend.estimators) | set(backend.lacks)
+        assert metrics == set(backend.estimators) | set(backend.lacks) - {"supplied"}
 
 
 def test_dense_metrics_of_many_coordinates_are_left_to_those_who_share_them() -> None:
     cells = select_cells(["scaling-1000-1e2", "scaling-100-1e2", "prior-normal"], [], ["dense"])
-    tuned = {(cell.case, cell.backend) for cell in cells}
+    dense = [name for name in OWN if "dense" in load_backend(name).estimators]
+    tuned = {(cell.case, cell.backend) for cell in cells if cell.backend in dense}
     assert tuned == {("scaling-1000-1e2", "hmc-pooled")} | {
-        ("scaling-100-1e2", name) for name in OWN
+        ("scaling-100-1e2", name) for name in dense
     }
 
 
@@ -117,6 +118,18 @@ def test_case_of_neither_tier_is_judged_only_if_it_is_named() -> None:
     assert {cell.tier for cell in select_cells(["scaling"], ["hmc"], []) if cell.case == name} == {
         "quick"
     }
+
+
+def test_slow_backend_is_judged_on_its_default_cases_unless_some_are_named() -> None:
+    default, named = frozenset({"gaussian_mean"}), ["notebook-uniform"]
+    assert load_backend("nutpie").default_cases == default
+
+    def judged(cases: list[str], backends: list[str], name: str) -> set[str]:
+        return {cell.case for cell in select_cells(cases, backends, []) if cell.backend == name}
+
+    assert judged([], [], "nutpie") == default < judged([], [], "hmc")
+    assert judged([], ["nutpie"], "nutpie") == judged([], [], "hmc")
+    assert judged(named, [], "nutpie") == judged(named, ["nutpie"], "nutpie") == set(named)
 
 
 def test_block_metric_is_split_by_sites_and_joined_in_declared_order() -> None:

@@ -55,7 +55,7 @@ def select_cells(
         Cell(case.name, spec, backend.name, metric, tier(case, metric))
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
-        if cases or case.tier != "named"
+        if cases or not _is_left_out(case, backend, backends)
         for metric in [*lacking(backend, metrics), *metrics_for(case, backend, metrics)]
     ]
 
@@ -72,6 +72,12 @@ def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str
 
 def _has_no_dense(case: Case, backend: Backend) -> bool:
     return case.diagonal_only or case.dimension > backend.largest_dense
+
+
+def _is_left_out(case: Case, backend: Backend, named: Sequence[str]) -> bool:
+    """Of what is judged where no case is named; of a slow backend not named itself, most."""
+    usual = backend.default_cases
+    return case.tier == "named" or not (named or usual is None or case.name in usual)
 
 
 def _is_rare(metric: str, chosen: Sequence[str]) -> bool:
