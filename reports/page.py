@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,6 @@ from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.junit import junit
-from invmass.reports.pictures import pictures
 from invmass.reports.releases import releases
 
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
@@ -39,15 +40,15 @@ def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     flat = flattened(rows)
-    page = html(rows)
+    pictures = drawn(rows)
     texts = {
-        "index.html": page.encode(),
+        "index.html": html(rows, pictures).encode(),
         "summary.md": summary.markdown(rows).encode(),
         "junit.xml": junit(rows),
         "badge.json": badge_json(rows),
         "badge.svg": badge_svg(rows),
         "rows.csv": flat.to_csv(index=False).encode(),
-        **{f"figures/{name}": picture for name, picture in pictures(page).items()},
+        **{f"figures/{_stem(name)}.svg": svg.encode() for name, svg in pictures.items()},
     }
     with _writing(folder):
         (folder / "figures").mkdir(exist_ok=True)
@@ -67,8 +68,22 @@ def flattened(rows: pd.DataFrame) -> pd.DataFrame:
     return flat
 
 
-def html(rows: pd.DataFrame) -> str:
-    """The page, self-contained."""
+def drawn(rows: pd.DataFrame) -> dict[str, str]:
+    """The figures that the rows have something for, as SVG by their names."""
+    pictures = {"effects": figures.effects(rows), "timings": figures.timings(rows)}
+    for case in _portrayed(rows):
+        if case.startswith(tables.NOTEBOOK):
+            pictures[f"ellipses-{case}"] = figures.ellipses(rows, case)
+        pictures[f"deviation-{case}"] = figures.deviation_split(rows, case)
+    for case in _explored(rows):
+        pictures[f"settings-{case}"] = figures.settings(rows, case)
+    pictures |= {"releases": figures.releases(rows), "curves": figures.curves(rows)}
+    return {name: svg for name, svg in pictures.items() if svg}
+
+
+def html(rows: pd.DataFrame, pictures: Mapping[str, str] | None = None) -> str:
+    """The page, self-contained, with figures by the names that `drawn` gives them."""
+    pictures = drawn(rows) if pictures is None else pictures
     loader = PackageLoader("invmass.reports", "templates")
     environment = Environment(
         loader=loader,
@@ -83,7 +98,7 @@ def html(rows: pd.DataFrame) -> str:
         "plural": wording.plural,
     }
     environment.globals |= {"symbols": wording.SYMBOLS, "known": wording.known, "words": wording}
-    return environment.get_template("page.html.j2").render(_content(rows))
+    return environment.get_template("page.html.j2").render(_content(rows, pictures))
 
 
 @contextmanager
@@ -97,7 +112,7 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _content(rows: pd.DataFrame) -> dict[str, Any]:
+def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
     verdicts = tables.verdicts(rows).to_dict("records")
     counts = tables.status_counts(rows)
     statuses = [name for name in counts.columns[:-1] if counts[name].any()]
@@ -106,18 +121,12 @@ def _content(rows: pd.DataFrame) -> dict[str, Any]:
         "matrices": _matrices(rows),
         "counts": counts.to_dict("index"),
         "statuses": statuses,
+        "figures": defaultdict(Markup, {name: Markup(svg) for name, svg in pictures.items()}),
         "portraits": _portraits(rows),
-        "effects": Markup(figures.effects(rows)),
         "timings": timings.timings(rows).to_dict("records"),
-        "timings_figure": Markup(figures.timings(rows)),
         "savings": timings.savings(rows).to_dict("records"),
-        "explored": [
-            {"case": case, "figure": Markup(figures.settings(rows, case))}
-            for case in dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"])
-        ],
+        "explored": _explored(rows),
         "releases": releases(rows).to_dict("records"),
-        "releases_figure": Markup(figures.releases(rows)),
-        "curves_figure": Markup(figures.curves(rows)),
         "exponents": timings.exponents(rows).to_dict("records"),
         "failures": [v for v in verdicts if v["status"] in ("fail", "error", "inconclusive")],
         "verdicts": verdicts,
@@ -173,20 +182,35 @@ def _troubles(
 
 
 def _portraits(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The notebook's cases, and those of which regularisation changes an entry most."""
     parts = tables.deviation_parts(rows)
-    dominated = set(parts["case"][np.abs(np.log(parts["regularisation"])) > DOMINANT])
     return [
         {
             "case": case,
-            "ellipses": Markup(figures.ellipses(rows, case)) if ours else "",
-            "split": Markup(figures.deviation_split(rows, case)),
             "parts": parts[parts["case"] == case].to_dict("records"),
-            "dominated": case in dominated,
+            "dominated": dominated,
         }
-        for case in dict.fromkeys(tables.headline(rows)["case"])
-        if (ours := case.startswith(tables.NOTEBOOK)) or case in dominated
+        for case, dominated in _portrayed(rows).items()
     ]
+
+
+def _portrayed(rows: pd.DataFrame) -> dict[str, bool]:
+    """The notebook's cases, and those of which regularisation changes an entry most (True)."""
+    parts = tables.deviation_parts(rows)
+    dominated = set(parts["case"][np.abs(np.log(parts["regularisation"])) > DOMINANT])
+    return {
+        case: case in dominated
+        for case in dict.fromkeys(tables.headline(rows)["case"])
+        if case.startswith(tables.NOTEBOOK) or case in dominated
+    }
+
+
+def _explored(rows: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"]))
+
+
+def _stem(name: str) -> str:
+    """A figure's name as that of a file."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
 def _by_verdict(entries: pd.DataFrame) -> dict[str, list[Mapping[str, Any]]]:
