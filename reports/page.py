@@ -17,9 +17,12 @@ from markupsafe import Markup
 from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
+from invmass.reports.details import details, offsets
 from invmass.reports.junit import junit
 from invmass.reports.releases import releases
 
+OPEN = ("fail", "error", "inconclusive")
+MOST_TOLD = 5  # of what does not hold, at the top
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
 
 
@@ -92,6 +95,7 @@ def html(rows: pd.DataFrame, pictures: Mapping[str, str] | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.filters |= {
         "number": wording.number,
         "deviation": wording.deviation,
@@ -116,6 +120,7 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
     verdicts = tables.verdicts(rows).to_dict("records")
     counts = tables.status_counts(rows)
     statuses = [name for name in counts.columns[:-1] if counts[name].any()]
+    told = details(rows)
     return {
         "overview": summary.overview(rows),
         "matrices": _matrices(rows),
@@ -128,9 +133,12 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
         "explored": _explored(rows),
         "releases": releases(rows).to_dict("records"),
         "exponents": timings.exponents(rows).to_dict("records"),
-        "failures": [v for v in verdicts if v["status"] in ("fail", "error", "inconclusive")],
+        "open": OPEN,
+        "off": _off(rows),
+        "failures": [v for v in verdicts if v["status"] in OPEN],
         "verdicts": verdicts,
-        "intervals": _by_verdict(tables.interval_list(rows)),
+        "details": _finite(told),
+        "furthest": {i: detail["entries"] for i, detail in told.items() if "entries" in detail},
         "provenance": tables.provenance(rows).to_dict("records"),
     }
 
@@ -140,6 +148,7 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
     ids = tables.verdict_matrix(rows, "row_id")
     verdicts = tables.verdicts(rows).to_dict("records")
     by_id = {verdict["row_id"]: verdict for verdict in verdicts}
+    troubles = _troubles(verdicts)
     backends: dict[str, int] = {}
     for backend, _ in ids.columns:
         backends[backend] = backends.get(backend, 0) + 1
@@ -147,19 +156,23 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
     for device, dtype in dict.fromkeys(index[:2] for index in ids.index):
         lines = []
         for case, chosen in ids.loc[device, dtype].iterrows():
-            cells = [
-                {
-                    "verdict": by_id.get(row_id),
-                    "troubles": _troubles(verdicts, (case, backend, metric, device)),
-                }
-                for (backend, metric), row_id in chosen.items()
-            ]
+            cells = []
+            for (backend, metric), row_id in chosen.items():
+                verdict = by_id.get(row_id)
+                besides = [
+                    trouble
+                    for trouble in troubles.get((case, backend, device), ())
+                    if trouble["metric"] in (metric, "")
+                ]
+                told = [*([verdict] if verdict else []), *besides]
+                statuses = list(dict.fromkeys(each["status"] for each in told))
+                cells.append({"verdict": verdict, "troubles": besides, "statuses": statuses})
             lines.append({"case": case, "cells": cells})
         matrices.append(
             {
                 "setting": wording.setting(device, dtype),
                 "backends": backends,
-                "metrics": [metric for _, metric in ids.columns],
+                "columns": list(ids.columns),
                 "lines": lines,
             }
         )
@@ -167,18 +180,26 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _troubles(
-    verdicts: list[dict[str, Any]], combination: tuple[str, str, str, str]
-) -> list[dict[str, Any]]:
-    """What else went wrong with a combination, so that a green cell cannot hide it."""
-    case, backend, metric, device = combination
-    return [
-        verdict
-        for verdict in verdicts
-        if verdict["status"] in ("fail", "error", "inconclusive")
-        and verdict["claim"] not in tables.HEADLINE
-        and (verdict["case"], verdict["backend"], verdict["device"]) == (case, backend, device)
-        and verdict["metric"] in (metric, "")
-    ]
+    verdicts: list[dict[str, Any]],
+) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    """What else went wrong by case, backend and device, so that a green cell cannot hide it."""
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for verdict in verdicts:
+        if verdict["status"] in OPEN and verdict["claim"] not in tables.HEADLINE:
+            place = verdict["case"], verdict["backend"], verdict["device"]
+            found.setdefault(place, []).append(verdict)
+    return found
+
+
+def _off(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of the metrics that fail the furthest off, and if none fails that of them all."""
+    judged = tables.headline(rows)
+    judged = judged.assign(distance=np.abs(offsets(judged)[:, 1]))
+    judged = judged[np.isfinite(judged["distance"])].sort_values(
+        "distance", ascending=False, kind="stable"
+    )
+    failed = judged[judged["status"] == "fail"]
+    return (failed.head(MOST_TOLD) if len(failed) else judged.head(1)).to_dict("records")
 
 
 def _portraits(rows: pd.DataFrame) -> list[dict[str, Any]]:
@@ -211,13 +232,6 @@ def _explored(rows: pd.DataFrame) -> list[str]:
 def _stem(name: str) -> str:
     """A figure's name as that of a file."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-
-
-def _by_verdict(entries: pd.DataFrame) -> dict[str, list[Mapping[str, Any]]]:
-    return {
-        str(row_id): group.to_dict("records")
-        for row_id, group in entries.groupby("row_id", sort=False)
-    }
 
 
 def _json(value: Any) -> str:
