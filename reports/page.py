@@ -23,6 +23,7 @@ from invmass.reports.releases import releases
 
 OPEN = ("fail", "error", "inconclusive")
 MOST_TOLD = 5  # of what does not hold, at the top
+MOST_PORTRAYED = 12  # cases
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
 
 
@@ -215,14 +216,18 @@ def _portraits(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _portrayed(rows: pd.DataFrame) -> dict[str, bool]:
-    """The notebook's cases, and those of which regularisation changes an entry most (True)."""
+    """The notebook's cases, and those of which regularisation changes an entry most (True).
+
+    Of many, the first.
+    """
     parts = tables.deviation_parts(rows)
     dominated = set(parts["case"][np.abs(np.log(parts["regularisation"])) > DOMINANT])
-    return {
-        case: case in dominated
+    cases = [
+        case
         for case in dict.fromkeys(tables.headline(rows)["case"])
         if case.startswith(tables.NOTEBOOK) or case in dominated
-    }
+    ]
+    return {case: case in dominated for case in cases[:MOST_PORTRAYED]}
 
 
 def _explored(rows: pd.DataFrame) -> list[str]:

@@ -2,14 +2,13 @@
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const byId = (id) => document.getElementById(id);
 
-function make(space, tag, attributes, children) {
-  const made = document.createElementNS(space, tag);
+function filled(made, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   made.append(...children);
   return made;
 }
-const node = (tag, attributes = {}, ...children) => make("http://www.w3.org/1999/xhtml", tag, attributes, children);
-const shape = (tag, attributes = {}, ...children) => make("http://www.w3.org/2000/svg", tag, attributes, children);
+const node = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
+const shape = (tag, attributes = {}, ...children) => filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
 // Filter: a cell is shown if each word stands in its case, backend or metric, and a status is ticked.
 
@@ -82,7 +81,7 @@ const REACH = 3; // margins to either side of what was expected
 
 function table(caption, heads, lines) {
   return node("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
-    node("table", {}, node("caption", {}, caption),
+    node("table", {}, node("caption", {}, node("span", {}, caption)),
       node("thead", {}, node("tr", {}, ...heads.map((head) => node("th", { scope: "col" }, head)))),
       node("tbody", {}, ...lines.map(([first, ...others]) =>
         node("tr", {}, node("th", { scope: "row" }, first), ...others.map((text) => node("td", {}, text)))))));
@@ -106,7 +105,7 @@ function ellipses({ names, fisher, target, mean, tuned }) {
     const rest = Math.sqrt(c - (b / l) ** 2);
     return rest > 0 && shape("circle", { r: 1, class: kind, transform: `matrix(${l} ${-b / l} 0 ${-rest} 0 0)` });
   };
-  const drawn = [...tuned.map((c) => ellipse(c, "one")), ellipse(fisher, "fisher"), ellipse(target, "target"), ellipse(mean, "mean")];
+  const drawn = [...tuned.map((c) => ellipse(c, "one")), ellipse(fisher, "fisher"), ellipse(mean, "mean"), ellipse(target, "target")];
   const label = `1-sigma ellipses of ${tuned.length} tuned inverse mass matrices, their mean, the target and the inverse Fisher`;
   return node("figure", {},
     shape("svg", { viewBox: "-1.05 -1.05 2.1 2.1", class: "ellipses", role: "img", "aria-label": label }, ...drawn.filter(Boolean)),
@@ -125,6 +124,11 @@ function heat(caption, matrix) {
       }))))));
 }
 
+function whitened({ tuned, expected }) {
+  return node("figure", {}, node("div", { class: "pictures" }, heat("mean tuned", tuned), heat("target", expected)),
+    node("figcaption", {}, "M⁻¹ whitened by the inverse Fisher: the identity where they are the same. Orange: too large, blue: too small."));
+}
+
 function lineOf(id) {
   const [status, name, place, claim, , , , , , command] = byId(`r-${id}`).cells;
   return { status: status.firstChild.cloneNode(true), name: name.textContent, place: place.textContent, claim: claim.firstChild.textContent, command: command.textContent };
@@ -140,14 +144,12 @@ function open(id) {
   if (d.message) parts.push(node("pre", { class: "message", tabindex: 0 }, d.message));
   if (d.entries) {
     const told = d.entries.length < d.judged ? `The ${d.entries.length} entries furthest out of ${d.judged} judged` : "Entries judged";
-    parts.push(table(`${told}. Band: the margin; line: the interval; dot: found`, ["entry", "", "found", "expected", "deviation", "interval", "margin"],
+    parts.push(table(`${told}. Band: the margin; line: the interval; dot: found`, ["entry", "in margins", "found", "expected", "deviation", "interval", "margin"],
       d.entries.map(([entry, found, expected, deviation, interval, margin, ...place]) => [entry, bar(place), found, expected, deviation, interval, margin])));
   }
   const pictures = [];
   if (d.ellipses) pictures.push(ellipses(d.ellipses));
-  if (d.whitened) pictures.push(
-    heat("Mean tuned M⁻¹ whitened by the inverse Fisher. Orange: too large, blue: too small", d.whitened.tuned),
-    heat("Its target, whitened likewise", d.whitened.expected));
+  if (d.whitened) pictures.push(whitened(d.whitened));
   if (pictures.length) parts.push(node("div", { class: "pictures" }, ...pictures));
   if (d.parts) parts.push(table("Where the deviation from the inverse Fisher comes from", ["entry", "geometry", "regularisation", "remainder", "together"], d.parts));
   parts.push(node("dl", {}, ...d.facts.map(([name, text]) => node("div", {}, node("dt", {}, name), node("dd", {}, text)))));
@@ -195,5 +197,5 @@ for (const shown of all("main table")) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   });
-  shown.caption.append(" ", button);
+  shown.caption.firstElementChild.append(" ", button);
 }
