@@ -17,13 +17,14 @@ from markupsafe import Markup
 from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
+from invmass.reports.calibration import error_rates
 from invmass.reports.details import details, offsets
 from invmass.reports.junit import junit
 from invmass.reports.releases import releases
 
 OPEN = ("fail", "error", "inconclusive")
 MOST_TOLD = 5  # of what does not hold, at the top
-MOST_PORTRAYED = 12  # cases
+MOST_PORTRAYED = 6  # cases
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
 
 
@@ -140,6 +141,7 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
         "verdicts": verdicts,
         "details": _finite(told),
         "furthest": {i: detail["entries"] for i, detail in told.items() if "entries" in detail},
+        "calibration": error_rates(rows).to_dict("records") if "source" in rows else [],
         "provenance": tables.provenance(rows).to_dict("records"),
     }
 

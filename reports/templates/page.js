@@ -76,7 +76,7 @@ document.addEventListener("keydown", (event) => {
 // Details of a verdict. What its line in the table of all verdicts says is taken from there.
 
 const dialog = byId("detail");
-const details = JSON.parse(byId("details").textContent);
+let details; // read when the first is asked for
 const REACH = 3; // margins to either side of what was expected
 
 function table(caption, heads, lines) {
@@ -136,6 +136,7 @@ function lineOf(id) {
 
 function open(id) {
   const line = lineOf(id);
+  details ??= JSON.parse(byId("details").textContent);
   const d = details[id];
   const parts = [
     node("h2", { id: "detail-title" }, line.status, ` ${line.name}, ${line.place}`),
