@@ -446,12 +446,13 @@ def test_page_is_self_contained(page: str) -> None:
 
 def test_page_tells_how_often_verdicts_err_if_rows_say_so(page: str) -> None:
     assert "How often a verdict errs" not in page
-    written = pd.read_parquet(Path(__file__).parents[1] / "docs" / "calibration.parquet")
-    calibrated = as_table(written.to_dict("records"))
-    text = html(calibrated)
-    assert text.count("<td>1e-6</td>") == len(
-        calibration.error_rates(written).query("promised == 1e-6")
-    )
+    measured = pd.read_parquet(Path(__file__).parents[1] / "docs" / "calibration.parquet")
+    text = html(as_table(measured.to_dict("records")), {})
+    rates = calibration.error_rates(measured)
+    assert len(rates) > 0
+    for line in rates.to_dict("records"):
+        told = (line["answer"], wording.rate(line["promised"]), line["verdicts"], line["wrong"])
+        assert '<th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td>'.format(*told) in text
 
 
 def test_page_shows_where_regularisation_dominates(tmp_path: Path) -> None:
