@@ -45,6 +45,7 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 MOST_ENTRIES = 60  # of one matrix, the furthest from what is expected
+MOST_PANELS = 48  # of one figure
 REACH = 4.0  # standard deviations of the inverse Fisher that an ellipse's panel shows at most
 
 
@@ -159,7 +160,10 @@ def deviation_split(rows: pd.DataFrame, case: str) -> str:
 
 
 def effects(rows: pd.DataFrame) -> str:
-    """Ratio of M⁻¹ to the inverse Fisher with interval and margin, a panel for each case."""
+    """Ratio of M⁻¹ to the inverse Fisher with interval and margin, a panel for each case.
+
+    Of many cases, those whose worst entry is the furthest from what was expected, in margins.
+    """
     entries = tables.interval_list(rows)
     entries = entries[entries["claim"].isin(tables.HEADLINE) & _is_ratio(entries)]
     headline = tables.headline(rows)
@@ -170,7 +174,11 @@ def effects(rows: pd.DataFrame) -> str:
         return ""
     place = {row["row_id"]: wording.place(row) for row in headline.to_dict("records")}
     order = [name for name in _places(rows) if name in {place[i] for i in worst["row_id"]}]
-    panels = list(worst.groupby(["case", "device", "dtype"], sort=False))
+    keys = ["case", "device", "dtype"]
+    furthest = _distance(worst).groupby([worst[key] for key in keys]).max().nlargest(MOST_PANELS)
+    panels = [
+        (key, panel) for key, panel in worst.groupby(keys, sort=False) if key in furthest.index
+    ]
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
     height = 0.4 + lines * (0.7 + 0.2 * len(order))
@@ -194,7 +202,10 @@ def effects(rows: pd.DataFrame) -> str:
 
 
 def timings(rows: pd.DataFrame) -> str:
-    """Effective draws a second where sampling was timed, seconds of warm-up otherwise."""
+    """Effective draws a second where sampling was timed, seconds of warm-up otherwise.
+
+    A panel for each case and setting, for so many as one figure bears.
+    """
     table = measured.timings(rows)
     sampled = bool(table["ess_per_second"].notna().any())
     column = "ess_per_second" if sampled else "warmup_seconds"
@@ -202,7 +213,7 @@ def timings(rows: pd.DataFrame) -> str:
     if table.empty:
         return ""
     keys = ["case", "device", "dtype"]
-    panels = list(table.groupby(keys, sort=False, dropna=False))
+    panels = list(table.groupby(keys, sort=False, dropna=False))[:MOST_PANELS]
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     tallest = max(len(panel) for _, panel in panels)
@@ -436,11 +447,14 @@ def _bars(axes: Axes, panel: pd.DataFrame, column: str, colours: Mapping[str, st
 
 def _worst(entries: pd.DataFrame) -> pd.DataFrame:
     """Of each verdict the entry furthest from what was expected, in units of its margin."""
-    distance = np.log(entries["found"] / entries["expected"]).abs() / np.log1p(entries["margin"])
-    ranked = entries.assign(distance=distance).sort_values(
+    ranked = entries.assign(distance=_distance(entries)).sort_values(
         "distance", ascending=False, kind="stable"
     )
     return ranked.drop_duplicates("row_id").drop(columns="distance").sort_index()
+
+
+def _distance(entries: pd.DataFrame) -> pd.Series:
+    return np.log(entries["found"] / entries["expected"]).abs() / np.log1p(entries["margin"])
 
 
 def _is_ratio(entries: pd.DataFrame) -> pd.Series:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +17,14 @@ from markupsafe import Markup
 from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
+from invmass.reports.calibration import error_rates
+from invmass.reports.details import details, offsets
 from invmass.reports.junit import junit
-from invmass.reports.pictures import pictures
 from invmass.reports.releases import releases
 
+OPEN = ("fail", "error", "inconclusive")
+MOST_TOLD = 5  # of what does not hold, at the top
+MOST_PORTRAYED = 6  # cases
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
 
 
@@ -39,15 +45,15 @@ def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     flat = flattened(rows)
-    page = html(rows)
+    pictures = drawn(rows)
     texts = {
-        "index.html": page.encode(),
+        "index.html": html(rows, pictures).encode(),
         "summary.md": summary.markdown(rows).encode(),
         "junit.xml": junit(rows),
         "badge.json": badge_json(rows),
         "badge.svg": badge_svg(rows),
         "rows.csv": flat.to_csv(index=False).encode(),
-        **{f"figures/{name}": picture for name, picture in pictures(page).items()},
+        **{f"figures/{_stem(name)}.svg": svg.encode() for name, svg in pictures.items()},
     }
     with _writing(folder):
         (folder / "figures").mkdir(exist_ok=True)
@@ -67,8 +73,22 @@ def flattened(rows: pd.DataFrame) -> pd.DataFrame:
     return flat
 
 
-def html(rows: pd.DataFrame) -> str:
-    """The page, self-contained."""
+def drawn(rows: pd.DataFrame) -> dict[str, str]:
+    """The figures that the rows have something for, as SVG by their names."""
+    pictures = {"effects": figures.effects(rows), "timings": figures.timings(rows)}
+    for case in _portrayed(rows):
+        if case.startswith(tables.NOTEBOOK):
+            pictures[f"ellipses-{case}"] = figures.ellipses(rows, case)
+        pictures[f"deviation-{case}"] = figures.deviation_split(rows, case)
+    for case in _explored(rows):
+        pictures[f"settings-{case}"] = figures.settings(rows, case)
+    pictures |= {"releases": figures.releases(rows), "curves": figures.curves(rows)}
+    return {name: svg for name, svg in pictures.items() if svg}
+
+
+def html(rows: pd.DataFrame, pictures: Mapping[str, str] | None = None) -> str:
+    """The page, self-contained, with figures by the names that `drawn` gives them."""
+    pictures = drawn(rows) if pictures is None else pictures
     loader = PackageLoader("invmass.reports", "templates")
     environment = Environment(
         loader=loader,
@@ -77,13 +97,14 @@ def html(rows: pd.DataFrame) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.filters |= {
         "number": wording.number,
         "deviation": wording.deviation,
         "plural": wording.plural,
     }
     environment.globals |= {"symbols": wording.SYMBOLS, "known": wording.known, "words": wording}
-    return environment.get_template("page.html.j2").render(_content(rows))
+    return environment.get_template("page.html.j2").render(_content(rows, pictures))
 
 
 @contextmanager
@@ -97,31 +118,30 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _content(rows: pd.DataFrame) -> dict[str, Any]:
+def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
     verdicts = tables.verdicts(rows).to_dict("records")
     counts = tables.status_counts(rows)
     statuses = [name for name in counts.columns[:-1] if counts[name].any()]
+    told = details(rows)
     return {
         "overview": summary.overview(rows),
         "matrices": _matrices(rows),
         "counts": counts.to_dict("index"),
         "statuses": statuses,
+        "figures": defaultdict(Markup, {name: Markup(svg) for name, svg in pictures.items()}),
         "portraits": _portraits(rows),
-        "effects": Markup(figures.effects(rows)),
         "timings": timings.timings(rows).to_dict("records"),
-        "timings_figure": Markup(figures.timings(rows)),
         "savings": timings.savings(rows).to_dict("records"),
-        "explored": [
-            {"case": case, "figure": Markup(figures.settings(rows, case))}
-            for case in dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"])
-        ],
+        "explored": _explored(rows),
         "releases": releases(rows).to_dict("records"),
-        "releases_figure": Markup(figures.releases(rows)),
-        "curves_figure": Markup(figures.curves(rows)),
         "exponents": timings.exponents(rows).to_dict("records"),
-        "failures": [v for v in verdicts if v["status"] in ("fail", "error", "inconclusive")],
+        "open": OPEN,
+        "off": _off(rows),
+        "failures": [v for v in verdicts if v["status"] in OPEN],
         "verdicts": verdicts,
-        "intervals": _by_verdict(tables.interval_list(rows)),
+        "details": _finite(told),
+        "furthest": {i: detail["entries"] for i, detail in told.items() if "entries" in detail},
+        "calibration": error_rates(rows).to_dict("records") if "source" in rows else [],
         "provenance": tables.provenance(rows).to_dict("records"),
     }
 
@@ -131,6 +151,7 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
     ids = tables.verdict_matrix(rows, "row_id")
     verdicts = tables.verdicts(rows).to_dict("records")
     by_id = {verdict["row_id"]: verdict for verdict in verdicts}
+    troubles = _troubles(verdicts)
     backends: dict[str, int] = {}
     for backend, _ in ids.columns:
         backends[backend] = backends.get(backend, 0) + 1
@@ -138,19 +159,23 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
     for device, dtype in dict.fromkeys(index[:2] for index in ids.index):
         lines = []
         for case, chosen in ids.loc[device, dtype].iterrows():
-            cells = [
-                {
-                    "verdict": by_id.get(row_id),
-                    "troubles": _troubles(verdicts, (case, backend, metric, device)),
-                }
-                for (backend, metric), row_id in chosen.items()
-            ]
+            cells = []
+            for (backend, metric), row_id in chosen.items():
+                verdict = by_id.get(row_id)
+                besides = [
+                    trouble
+                    for trouble in troubles.get((case, backend, device), ())
+                    if trouble["metric"] in (metric, "")
+                ]
+                told = [*([verdict] if verdict else []), *besides]
+                statuses = list(dict.fromkeys(each["status"] for each in told))
+                cells.append({"verdict": verdict, "troubles": besides, "statuses": statuses})
             lines.append({"case": case, "cells": cells})
         matrices.append(
             {
                 "setting": wording.setting(device, dtype),
                 "backends": backends,
-                "metrics": [metric for _, metric in ids.columns],
+                "columns": list(ids.columns),
                 "lines": lines,
             }
         )
@@ -158,42 +183,62 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _troubles(
-    verdicts: list[dict[str, Any]], combination: tuple[str, str, str, str]
-) -> list[dict[str, Any]]:
-    """What else went wrong with a combination, so that a green cell cannot hide it."""
-    case, backend, metric, device = combination
-    return [
-        verdict
-        for verdict in verdicts
-        if verdict["status"] in ("fail", "error", "inconclusive")
-        and verdict["claim"] not in tables.HEADLINE
-        and (verdict["case"], verdict["backend"], verdict["device"]) == (case, backend, device)
-        and verdict["metric"] in (metric, "")
-    ]
+    verdicts: list[dict[str, Any]],
+) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+    """What else went wrong by case, backend and device, so that a green cell cannot hide it."""
+    found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for verdict in verdicts:
+        if verdict["status"] in OPEN and verdict["claim"] not in tables.HEADLINE:
+            place = verdict["case"], verdict["backend"], verdict["device"]
+            found.setdefault(place, []).append(verdict)
+    return found
+
+
+def _off(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Of the metrics that fail the furthest off, and if none fails that of them all."""
+    judged = tables.headline(rows)
+    judged = judged.assign(distance=np.abs(offsets(judged)[:, 1]))
+    judged = judged[np.isfinite(judged["distance"])].sort_values(
+        "distance", ascending=False, kind="stable"
+    )
+    failed = judged[judged["status"] == "fail"]
+    return (failed.head(MOST_TOLD) if len(failed) else judged.head(1)).to_dict("records")
 
 
 def _portraits(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The notebook's cases, and those of which regularisation changes an entry most."""
     parts = tables.deviation_parts(rows)
-    dominated = set(parts["case"][np.abs(np.log(parts["regularisation"])) > DOMINANT])
     return [
         {
             "case": case,
-            "ellipses": Markup(figures.ellipses(rows, case)) if ours else "",
-            "split": Markup(figures.deviation_split(rows, case)),
             "parts": parts[parts["case"] == case].to_dict("records"),
-            "dominated": case in dominated,
+            "dominated": dominated,
         }
-        for case in dict.fromkeys(tables.headline(rows)["case"])
-        if (ours := case.startswith(tables.NOTEBOOK)) or case in dominated
+        for case, dominated in _portrayed(rows).items()
     ]
 
 
-def _by_verdict(entries: pd.DataFrame) -> dict[str, list[Mapping[str, Any]]]:
-    return {
-        str(row_id): group.to_dict("records")
-        for row_id, group in entries.groupby("row_id", sort=False)
-    }
+def _portrayed(rows: pd.DataFrame) -> dict[str, bool]:
+    """The notebook's cases, and those of which regularisation changes an entry most (True).
+
+    Of many, the first.
+    """
+    parts = tables.deviation_parts(rows)
+    dominated = set(parts["case"][np.abs(np.log(parts["regularisation"])) > DOMINANT])
+    cases = [
+        case
+        for case in dict.fromkeys(tables.headline(rows)["case"])
+        if case.startswith(tables.NOTEBOOK) or case in dominated
+    ]
+    return {case: case in dominated for case in cases[:MOST_PORTRAYED]}
+
+
+def _explored(rows: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"]))
+
+
+def _stem(name: str) -> str:
+    """A figure's name as that of a file."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
 
 
 def _json(value: Any) -> str:

@@ -76,6 +76,18 @@ def effect(verdict: Mapping[str, Any]) -> str:
     )
 
 
+def told(verdict: Mapping[str, Any]) -> str:
+    """How far off the entry is, in which direction, and how sure that is; as a sentence's end."""
+    if not known(verdict["deviation"]):
+        return ""
+    size = deviation(verdict["deviation"], verdict["scale"])
+    side = "below" if size.startswith("−") else "above"
+    entry = f"{verdict['entry']} is " if known(verdict["entry"]) else ""
+    bounds = f"interval {interval(verdict)}, " if interval(verdict) else ""
+    margins = f"{bounds}margin {margin(verdict)}"
+    return f"{entry}{size.lstrip('+−')} {side} what was expected of it ({margins})"
+
+
 def gist(message: Any) -> str:
     """The line of a message that says what is wrong: in a traceback, the first marked with E."""
     lines = str(message).splitlines() if known(message) else []

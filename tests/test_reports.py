@@ -19,11 +19,11 @@ from click.testing import CliRunner
 
 from invmass.cli import cli
 from invmass.geometry.errors import RowsError
-from invmass.reports import figures, summary, tables, timings, wording
+from invmass.reports import calibration, figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.junit import junit
 from invmass.reports.page import flattened, html, write_report
-from invmass.reports.rows import RowWriter, load_rows
+from invmass.reports.rows import RowWriter, as_table, load_rows
 
 MATCHES, DISAGREES = tables.HEADLINE[:2]
 REJECTS = "inverse Fisher of x is rejected"
@@ -382,7 +382,7 @@ def test_each_figure_of_the_page_is_a_file_too(rows: pd.DataFrame, tmp_path: Pat
     paths = [path for path in write_report(rows, tmp_path) if path.parent.name == "figures"]
     page = (tmp_path / "index.html").read_text()
     assert len(paths) == page.count("<svg ") > 3
-    assert any(path.stem.endswith("inverse-fisher-notebook-uniform") for path in paths)
+    assert "ellipses-notebook-uniform" in {path.stem for path in paths}
     for path in paths:
         assert ElementTree.parse(path).getroot().tag == f"{{{SVG}}}svg"
         assert path.read_text() in page
@@ -441,7 +441,18 @@ def test_page_is_self_contained(page: str) -> None:
     assert outside == LINKED
     assert not re.findall(r"https?://|//\w+\.", page.replace(SVG, ""))
     assert not re.findall(r"@import|url\((?!#)", page)
-    assert links.tags["script"] == 0
+    assert links.tags["script"] == 2  # data, and what draws it
+
+
+def test_page_tells_how_often_verdicts_err_if_rows_say_so(page: str) -> None:
+    assert "How often a verdict errs" not in page
+    measured = pd.read_parquet(Path(__file__).parents[1] / "docs" / "calibration.parquet")
+    text = html(as_table(measured.to_dict("records")), {})
+    rates = calibration.error_rates(measured)
+    assert len(rates) > 0
+    for line in rates.to_dict("records"):
+        told = (line["answer"], wording.rate(line["promised"]), line["verdicts"], line["wrong"])
+        assert '<th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td>'.format(*told) in text
 
 
 def test_page_shows_where_regularisation_dominates(tmp_path: Path) -> None:
@@ -463,7 +474,8 @@ def test_page_links_lead_somewhere_and_ids_are_unique(rows: pd.DataFrame, page: 
     assert len(links.ids) == len(set(links.ids))
     anchors = {target[1:] for target in links.targets if target.startswith("#")}
     assert anchors <= set(links.ids)
-    assert {f"v-{row_id}" for row_id in tables.headline(rows)["row_id"]} <= anchors
+    linked = {anchor[2:] for anchor in anchors}
+    assert set(tables.headline(rows)["row_id"]) <= linked
 
 
 def test_page_tells_each_case_and_status_in_words(page: str) -> None:
