@@ -174,11 +174,10 @@ def effects(rows: pd.DataFrame) -> str:
         return ""
     place = {row["row_id"]: wording.place(row) for row in headline.to_dict("records")}
     order = [name for name in _places(rows) if name in {place[i] for i in worst["row_id"]}]
-    keys = ["case", "device", "dtype"]
-    furthest = _distance(worst).groupby([worst[key] for key in keys]).max().nlargest(MOST_PANELS)
-    panels = [
-        (key, panel) for key, panel in worst.groupby(keys, sort=False) if key in furthest.index
-    ]
+    panel_of = ["case", "device", "dtype"]
+    distance = _distance(worst).groupby([worst[name] for name in panel_of]).max()
+    chosen = distance.nlargest(MOST_PANELS).index
+    panels = [panel for panel in worst.groupby(panel_of, sort=False) if panel[0] in chosen]
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
     height = 0.4 + lines * (0.7 + 0.2 * len(order))
