@@ -13,7 +13,7 @@ from invmass.verdicts.equivalence import Statistic
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.sweep import Combination
 
-VERDICTS = 400
+VERDICTS = 200
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def changed(rows: pd.DataFrame, source: str, **changes: int) -> pd.DataFrame:
 
 
 def test_promise_is_kept_broken_or_not_shown(rows: pd.DataFrame) -> None:
-    """Four hundred verdicts are too few for a rate of 1e-4; a million without an error are not."""
+    """Two hundred verdicts are too few for a rate of 1e-4; a million without an error are not."""
     assert set(_promises(rows)) == {INCONCLUSIVE}
     assert (
         "too few verdicts to show that rates are below α = 0.0001"
