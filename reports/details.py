@@ -58,7 +58,7 @@ def furthest_entries(rows: pd.DataFrame) -> dict[str, list[list[Any]]]:
     high as distances from what was expected, in margins, or nothing where there is no such number.
     """
     judged = tables.interval_list(rows)
-    places = offsets(judged)
+    places = tables.offsets(judged)
     judged["place"] = list(np.round(places, 3))
     judged["distance"] = np.abs(places[:, 1])
     judged["order"] = range(len(judged))
@@ -76,23 +76,6 @@ def furthest_entries(rows: pd.DataFrame) -> dict[str, list[list[Any]]]:
         place = entry["place"].tolist() if np.isfinite(entry["place"]).all() else []
         lines.setdefault(str(entry["row_id"]), []).append([entry["entry"], *words, *place])
     return lines
-
-
-def offsets(frame: pd.DataFrame) -> np.ndarray:
-    """Low, found and high as distances from what was expected, in margins; (n, 3)."""
-    numbers = frame[["low", "found", "high", "expected", "margin"]].apply(
-        pd.to_numeric, errors="coerce"
-    )
-    *values, expected, margin = numbers.to_numpy(dtype=float).T
-    log = frame["scale"].eq("log").to_numpy(dtype=bool)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.stack(
-            [
-                np.where(log, np.log(x / expected) / np.log1p(margin), (x - expected) / margin)
-                for x in values
-            ],
-            axis=1,
-        )
 
 
 def _facts(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:

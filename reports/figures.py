@@ -6,7 +6,7 @@ to show.
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from itertools import product
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -175,9 +175,10 @@ def effects(rows: pd.DataFrame) -> str:
     place = {row["row_id"]: wording.place(row) for row in headline.to_dict("records")}
     order = [name for name in _places(rows) if name in {place[i] for i in worst["row_id"]}]
     panel_of = ["case", "device", "dtype"]
-    distance = _distance(worst).groupby([worst[name] for name in panel_of]).max()
-    chosen = distance.nlargest(MOST_PANELS).index
-    panels = [panel for panel in worst.groupby(panel_of, sort=False) if panel[0] in chosen]
+    found = list(worst.groupby(panel_of, sort=False))
+    far = sorted(found, key=lambda panel: -np.abs(tables.offsets(panel[1])[:, 1]).max())
+    chosen = {key for key, _ in far[:MOST_PANELS]}
+    panels = [panel for panel in found if panel[0] in chosen]
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
     height = 0.4 + lines * (0.7 + 0.2 * len(order))
@@ -193,7 +194,8 @@ def effects(rows: pd.DataFrame) -> str:
         axes[0].set_ylim(len(order) - 0.4, -0.6)
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
-        figure.supxlabel("M⁻¹ / inverse Fisher: the entry furthest from expectation", fontsize=9)
+        label = "M⁻¹ / inverse Fisher: the entry furthest from expectation"
+        figure.supxlabel(label + _left_out(panels, found), fontsize=9)
         used = [status for status in MARKERS if status in set(worst["status"])]
         keys = [Line2D([], [], color=BLACK, ls="", marker=MARKERS[s], label=s) for s in used]
         figure.legend(handles=keys, loc="outside upper center", ncols=len(keys))
@@ -212,7 +214,8 @@ def timings(rows: pd.DataFrame) -> str:
     if table.empty:
         return ""
     keys = ["case", "device", "dtype"]
-    panels = list(table.groupby(keys, sort=False, dropna=False))[:MOST_PANELS]
+    found = list(table.groupby(keys, sort=False, dropna=False))
+    panels = found[:MOST_PANELS]
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     tallest = max(len(panel) for _, panel in panels)
@@ -229,7 +232,7 @@ def timings(rows: pd.DataFrame) -> str:
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
         unit = "effective draws a second (worst coordinate)" if sampled else "seconds of warm-up"
-        figure.supxlabel(unit, fontsize=9)
+        figure.supxlabel(unit + _left_out(panels, found), fontsize=9)
         return _svg(figure, "timings", f"Timings: {unit}")
 
 
@@ -444,16 +447,17 @@ def _bars(axes: Axes, panel: pd.DataFrame, column: str, colours: Mapping[str, st
     axes.tick_params(axis="y", length=0)
 
 
+def _left_out(shown: Sized, of: Sized) -> str:
+    """What a figure that bears no more says of the rest."""
+    return f" ({len(shown)} panels of {len(of)})" if len(shown) < len(of) else ""
+
+
 def _worst(entries: pd.DataFrame) -> pd.DataFrame:
     """Of each verdict the entry furthest from what was expected, in units of its margin."""
-    ranked = entries.assign(distance=_distance(entries)).sort_values(
+    ranked = entries.assign(distance=np.abs(tables.offsets(entries)[:, 1])).sort_values(
         "distance", ascending=False, kind="stable"
     )
     return ranked.drop_duplicates("row_id").drop(columns="distance").sort_index()
-
-
-def _distance(entries: pd.DataFrame) -> pd.Series:
-    return np.log(entries["found"] / entries["expected"]).abs() / np.log1p(entries["margin"])
 
 
 def _is_ratio(entries: pd.DataFrame) -> pd.Series:

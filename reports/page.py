@@ -18,7 +18,7 @@ from invmass.geometry.errors import RowsError
 from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.calibration import error_rates
-from invmass.reports.details import details, offsets
+from invmass.reports.details import details
 from invmass.reports.junit import junit
 from invmass.reports.releases import releases
 
@@ -197,7 +197,7 @@ def _troubles(
 def _off(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Of the metrics that fail the furthest off, and if none fails that of them all."""
     judged = tables.headline(rows)
-    judged = judged.assign(distance=np.abs(offsets(judged)[:, 1]))
+    judged = judged.assign(distance=np.abs(tables.offsets(judged)[:, 1]))
     judged = judged[np.isfinite(judged["distance"])].sort_values(
         "distance", ascending=False, kind="stable"
     )

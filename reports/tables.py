@@ -168,6 +168,23 @@ def _newest_run(judged: pd.DataFrame) -> pd.Series:
     return judged.groupby([*keys, check], dropna=False)["run_id"].transform("last")
 
 
+def offsets(frame: pd.DataFrame) -> np.ndarray:
+    """Low, found and high as distances from what was expected, in margins; (n, 3)."""
+    numbers = frame[["low", "found", "high", "expected", "margin"]].apply(
+        pd.to_numeric, errors="coerce"
+    )
+    *values, expected, margin = numbers.to_numpy(dtype=float).T
+    log = frame["scale"].eq("log").to_numpy(dtype=bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.stack(
+            [
+                np.where(log, np.log(x / expected) / np.log1p(margin), (x - expected) / margin)
+                for x in values
+            ],
+            axis=1,
+        )
+
+
 def _with_effect(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy()
     log = frame["scale"].eq("log").to_numpy(dtype=bool)

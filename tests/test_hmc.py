@@ -37,6 +37,7 @@ from invmass.backends.hmc.sampler import (
     init,
     jittered_steps,
     sample,
+    scan_with_noise,
     transition,
     warm_up,
 )
@@ -420,6 +421,21 @@ def test_draws_along_jittered_paths_leave_the_gaussian_as_it_is() -> None:
     lengths = np.asarray(info.gradients)
     assert np.all(lengths == lengths[:, :1])  # none waits for another
     assert len(np.unique(lengths)) > 1
+
+
+@pytest.mark.parametrize("count", [1, 53, 100, 120])
+def test_each_step_has_its_own_noise_and_its_own_input(count: int) -> None:
+    def step(carry, inputs):  # type: ignore[no-untyped-def]
+        return carry + 1, inputs
+
+    like = jnp.zeros((3, 2))
+    steps, (numbers, noise, paths) = scan_with_noise(
+        step, 0, jax.random.key(7), jnp.arange(count), like
+    )
+    assert steps == count
+    np.testing.assert_array_equal(numbers, np.arange(count))
+    for values in (noise.white, noise.uniform, paths):
+        assert len(np.unique(np.reshape(values, (count, -1)), axis=0)) == count
 
 
 def test_path_lengths_are_jittered_by_half_around_a_quarter_period() -> None:

@@ -571,6 +571,18 @@ def test_effects_have_a_panel_for_each_case_with_a_ratio(rows: pd.DataFrame) -> 
     assert "mixed_sites" not in titles
 
 
+def test_figure_of_many_panels_says_that_it_leaves_some_out(
+    rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def told(figure: str) -> list[str]:
+        return [text for text in _texts(figure) if " panels of " in text]
+
+    assert told(figures.effects(rows)) == []
+    monkeypatch.setattr(figures, "MOST_PANELS", 2)
+    (text,) = told(figures.effects(rows))
+    assert "(2 panels of " in text
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
