@@ -175,15 +175,26 @@ def test_detail_leads_to_the_other_claims(visit: Any, index: Path, rows: pd.Data
     assert judge.CONVERGES in page.locator("dialog .lead").inner_text()
 
 
+def save(page: Any, button: Any) -> tuple[str, list[list[str]]]:
+    """The name and the lines of the file that a button gives."""
+    with page.expect_download() as download:
+        button.click()
+    text = Path(download.value.path()).read_text(encoding="utf-8")
+    return download.value.suggested_filename, list(csv.reader(text.splitlines()))
+
+
+def test_filtered_matrix_is_saved_as_it_is_filtered(visit: Any, index: Path) -> None:
+    page = visit(index)
+    page.get_by_label("Case, backend or metric").fill("hmc diag")
+    _, (heads, *lines) = save(page, page.locator("table.matrix .csv").first)
+    assert heads == ["case", "hmc diagonal"]
+    assert [line[0] for line in lines] == ["notebook-uniform"]
+
+
 def test_every_table_is_saved_as_it_is_shown(visit: Any, index: Path, rows: pd.DataFrame) -> None:
     page = visit(index)
     page.evaluate("for (const closed of document.querySelectorAll('details')) closed.open = true")
-    saved = {}
-    for button in page.locator("main table .csv").all():
-        with page.expect_download() as download:
-            button.click()
-        text = Path(download.value.path()).read_text(encoding="utf-8")
-        saved[download.value.suggested_filename] = list(csv.reader(text.splitlines()))
+    saved = dict(save(page, button) for button in page.locator("main table .csv").all())
     assert page.locator("main table").count() == page.locator("main table .csv").count()
     assert {"matrix.csv", "counts.csv", "all.csv", "provenance.csv"} <= set(saved)
     for lines in saved.values():
