@@ -59,7 +59,7 @@ class Noise(NamedTuple):
 
 
 def draw_noise(key: Array, like: Array) -> Noise:
-    """Noise for positions of shape (d,), or (C, d) for C chains."""
+    """Noise for positions of shape (…, d)."""
     white_key, uniform_key = jax.random.split(key)
     return Noise(
         jax.random.normal(white_key, like.shape, like.dtype),
@@ -124,18 +124,16 @@ def scan_with_noise(
     count = len(jax.tree.leaves(inputs)[0])
     block = next(size for size in range(min(BLOCK, count), 0, -1) if count % size == 0)
 
-    def random(key: Array) -> tuple[Noise, Array]:
-        noise_key, path_key = jax.random.split(key)
-        return draw_noise(noise_key, like), jax.random.uniform(path_key, (), like.dtype)
+    keys = jax.random.split(key, count // block + 1)
+    paths = jax.random.uniform(keys[-1], (count,), like.dtype)
 
     def steps(carry: Any, part: Any) -> tuple[Any, Any]:
-        inputs, keys = part
-        return jax.lax.scan(step, carry, (inputs, *jax.vmap(random)(keys)))
+        key, inputs, paths = part
+        noise = draw_noise(key, jnp.broadcast_to(like, (block, *like.shape)))
+        return jax.lax.scan(step, carry, (inputs, noise, paths))
 
-    parts = jax.tree.map(
-        lambda x: x.reshape(-1, block, *x.shape[1:]), (inputs, jax.random.split(key, count))
-    )
-    carry, out = jax.lax.scan(steps, carry, parts)
+    parts = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), (inputs, paths))
+    carry, out = jax.lax.scan(steps, carry, (keys[:-1], *parts))
     return carry, jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), out)
 
 

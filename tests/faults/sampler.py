@@ -84,8 +84,9 @@ class OneMomentumForAll(Replaced):
 
     @staticmethod
     def draw(key, like):
-        again = sampler_draw_noise(jax.random.key(0), like)
-        return sampler_draw_noise(key, like)._replace(white=again.white)
+        noise = sampler_draw_noise(key, like)
+        again = sampler_draw_noise(jax.random.key(0), like[0]).white
+        return noise._replace(white=jnp.broadcast_to(again, like.shape))
 
     parts: ClassVar = {"draw_noise": draw}
 
