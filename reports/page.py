@@ -19,6 +19,7 @@ from invmass.reports import figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.calibration import error_rates
 from invmass.reports.details import details
+from invmass.reports.history import commits
 from invmass.reports.junit import junit
 from invmass.reports.releases import releases
 
@@ -134,6 +135,7 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
         "savings": timings.savings(rows).to_dict("records"),
         "explored": _explored(rows),
         "releases": releases(rows).to_dict("records"),
+        "commits": commits(rows).to_dict("records"),
         "exponents": timings.exponents(rows).to_dict("records"),
         "open": OPEN,
         "off": _off(rows),
@@ -242,7 +244,10 @@ def _stem(name: str) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_finite(value), ensure_ascii=False)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False)
 
 
 def _finite(value: Any) -> Any:

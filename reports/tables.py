@@ -26,8 +26,7 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
 
     On the log scale a deviation is `found / expected - 1`, on the linear one `found - expected`.
     """
-    judged = located(rows[rows["kind"] == "verdict"])
-    newest = judged[judged["run_id"] == _newest_run(judged)].copy()
+    newest = _judged(rows, newest=True)
     # A status that nobody defined must not pass for a green one.
     newest["status"] = newest["status"].where(newest["status"].isin(STATUSES), "error")
     newest["rank"] = newest["status"].map(STATUSES.index)
@@ -37,8 +36,7 @@ def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
 
 def superseded(rows: pd.DataFrame) -> pd.DataFrame:
     """Verdicts that a newer run of the same check has replaced."""
-    judged = located(rows[rows["kind"] == "verdict"])
-    return judged[judged["run_id"] != _newest_run(judged)].reset_index(drop=True)
+    return _judged(rows, newest=False).reset_index(drop=True)
 
 
 def headline(rows: pd.DataFrame) -> pd.DataFrame:
@@ -158,14 +156,18 @@ def in_order(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[keys.sort_values(list(keys), kind="stable").index]
 
 
-def _newest_run(judged: pd.DataFrame) -> pd.Series:
-    """For each verdict the run that made the same check last.
+def _judged(rows: pd.DataFrame, *, newest: bool) -> pd.DataFrame:
+    """Verdicts of the run that made the same check last, or those of the runs before it, located.
 
     Of a run all rows count, even those of one claim: its last must not hide that its first failed.
     """
-    check = judged["claim"].mask(judged["claim"].isin(HEADLINE), HEADLINE[0])
-    keys = [judged[name] for name in COMBINATION]
-    return judged.groupby([*keys, check], dropna=False)["run_id"].transform("last")
+    where = [*COMBINATION, "run_id"]
+    judged = rows[rows["kind"] == "verdict"]
+    keys = located(judged[[*where, "claim"]])  # of all columns it would take long
+    check = keys["claim"].mask(keys["claim"].isin(HEADLINE), HEADLINE[0])
+    runs = keys.groupby([*(keys[name] for name in COMBINATION), check], dropna=False)["run_id"]
+    chosen = (keys["run_id"] == runs.transform("last")).to_numpy() == newest
+    return judged[chosen].assign(**{name: keys[name].to_numpy()[chosen] for name in where})
 
 
 def offsets(frame: pd.DataFrame) -> np.ndarray:

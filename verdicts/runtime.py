@@ -118,10 +118,10 @@ def _processor() -> str:
 
 @cache
 def _commit() -> str | None:
-    """Commit of the checkout that the suite runs from, if it runs from one."""
+    """Commit of the checkout that the suite runs from; else of the one where it is called."""
     here = Path(__file__).resolve().parents[1]
     if not (here / ".git").exists():
-        return None
+        here = Path.cwd()
     try:
         answer = subprocess.run(
             ["git", "-C", str(here), "describe", "--always", "--dirty"],

@@ -1,0 +1,54 @@
+"""Rows of several commits side by side."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from invmass.reports.history import commits
+from invmass.reports.page import html
+from invmass.reports.rows import RowWriter, load_rows
+
+
+def verdict(commit: str | None, case: str, found: float, status: str) -> dict[str, object]:
+    return {
+        "kind": "verdict", "case": case, "backend": "blackjax", "metric": "dense",
+        "device": "cpu", "dtype": "float32", "machine": "this", "commit": commit,
+        "claim": "matches the inverse Fisher", "status": status, "entry": "S[0,0]",
+        "found": found, "low": found, "high": found, "expected": 1.0, "margin": 0.1,
+        "scale": "log",
+    }  # fmt: skip
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> pd.DataFrame:
+    """Of the later commit one case is judged twice; what has no commit counts for none."""
+    written = (
+        ("b-older", "paired", 1.0, "pass"),
+        ("b-older", "nile", 1.1**-0.5, "pass"),
+        ("a-newer", "paired", 1.1**3, "fail"),
+        ("a-newer", "nile", 1.0, "pass"),
+        ("a-newer", "paired", 1.1**2, "fail"),
+        (None, "paired", 2.0, "fail"),
+    )
+    for second, row in enumerate(written):
+        writer = RowWriter(tmp_path)
+        writer.append(verdict(*row) | {"time": f"2026-01-01T00:00:0{second}+00:00"})
+        writer.close()
+    return load_rows(tmp_path)
+
+
+def test_each_commit_has_a_line_of_its_newest_verdicts(rows: pd.DataFrame) -> None:
+    older, newer = commits(rows).to_dict("records")
+    assert (older["commit"], older["pass"], older["fail"]) == ("b-older", 2, 0)
+    assert (newer["commit"], newer["pass"], newer["fail"]) == ("a-newer", 1, 1)
+    assert older["furthest"] == "nile, blackjax dense"
+    assert newer["furthest"] == "paired, blackjax dense"
+    assert [older["distance"], newer["distance"]] == pytest.approx([0.5, 2.0])
+
+
+def test_commits_are_on_the_page_where_there_are_two(rows: pd.DataFrame) -> None:
+    assert "Over commits" in html(rows)
+    one = rows[rows["commit"] != "a-newer"]
+    assert commits(one).empty
+    assert "Over commits" not in html(one)
