@@ -91,10 +91,7 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
 
 @click.command()
 @click.argument("case")
-@options("backend", "metric", *SETTINGS, "device", "x64", "json")
-@click.option(
-    "--results", type=click.Path(path_type=Path), help="Append the rows: DIR or *.sqlite."
-)
+@options("backend", "metric", *SETTINGS, "device", "x64", "append", "json")
 @click.option(
     "--block", "blocks", multiple=True, metavar="SITE,SITE", help="Own model: a dense block."
 )

@@ -8,12 +8,13 @@ from typing import Any
 import click
 
 from invmass.backends.recorded.reading import read
-from invmass.backends.recorded.recorded import OLDER_STAN, STAN, RecordedSampler
+from invmass.backends.recorded.recorded import FILE, OLDER_STAN, STAN, RecordedSampler
 from invmass.cases.catalogue import one_case
 from invmass.direct import exit_status, show_answers
 from invmass.geometry.errors import InvmassError
 from invmass.geometry.estimators import ESTIMATORS, Regularisation
 from invmass.options import options
+from invmass.reports.rows import RowWriter
 from invmass.verdicts.equivalence import Status, replicates_wanted
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
@@ -31,13 +32,16 @@ from invmass.verdicts.recorded import recorded_answers, recorded_experiment, rec
     metavar=f"{STAN}|{OLDER_STAN}|BACKEND",
     help=f"Whose z; default {STAN}, and {OLDER_STAN} for CmdStan up to that release.",
 )
-@options("tolerance", "false-alarm", "json")
+@click.option("--sampler", default=FILE, show_default=True, help="Its name in rows and reports.")
+@options("tolerance", "false-alarm", "append", "json")
 def judge(
     files: tuple[Path, ...],
     case: str,
     estimator: str | None,
     window: int | None,
     space: str | None,
+    sampler: str,
+    results: Path | None,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -50,8 +54,9 @@ def judge(
     problem = one_case(case)
     settings = Settings(**{name: value for name, value in given.items() if value is not None})
     experiment = recorded_experiment(
-        read(files, problem), problem, estimator, window, space, settings
+        read(files, problem), problem, estimator, window, space, settings, sampler
     )
+    writer = RowWriter(results) if results else None
     reached, records = [], []
     for claim, answer in recorded_answers(experiment):
         if isinstance(answer, InvmassError):
@@ -59,6 +64,8 @@ def judge(
         else:
             reached.append((claim, answer))
         records.append(recorded_record(experiment, claim, answer, [str(file) for file in files]))
+        if writer:
+            writer.append(records[-1])
     if as_json:
         click.echo(json.dumps(records, indent=2))
         sys.exit(exit_status(records))

@@ -41,6 +41,9 @@ def options(*names: str) -> Callable[[Command], Command]:
             show_default=True,
             help="A folder, or a database, *.sqlite.",
         ),
+        "append": click.option(
+            "--results", type=click.Path(path_type=Path), help="Append the rows: DIR or *.sqlite."
+        ),
         "jobs": click.option("--jobs", type=click.IntRange(1), help="Processes of this machine."),
         "scheduler": click.option(
             "--scheduler", metavar="ADDRESS", help="Of a Dask cluster, whose workers do the work."

@@ -23,6 +23,9 @@ from invmass.geometry.errors import BackendFaultError, UsageError
 from invmass.geometry.estimators import ESTIMATORS
 from invmass.geometry.families import LKJ, Normal
 from invmass.geometry.posterior import Site
+from invmass.reports.page import html
+from invmass.reports.rows import load_rows
+from invmass.reports.tables import headline
 from invmass.verdicts.conduct import CONTRACT
 from invmass.verdicts.equivalence import Statistic, Status, Verdict, look, replicates_wanted
 from invmass.verdicts.experiment import Experiment, Settings
@@ -329,6 +332,21 @@ def test_command_judges_a_file_of_ours_and_says_how_to_repeat_it(
     assert {row["claim"]: row["status"] for row in rows}[CONVERGES] == "pass"
     again = CliRunner().invoke(judge, [*rows[0]["command"].split()[2:], "--json"])
     assert json.loads(again.output)[0]["intervals"] == rows[0]["intervals"]
+
+
+def test_what_was_judged_from_a_file_stands_in_the_report_beside_all_else(
+    tmp_path: Path, tuned: Mapping[str, Tuned]
+) -> None:
+    tuned["dense"].save(tmp_path / "tuned.npz", NAMES)
+    words = [str(tmp_path / "tuned.npz"), "--case", CASE.name, "--estimator", "welford_dense"]
+    words += ["--space", "hmc", "--sampler", "elsewhere", "--results", str(tmp_path / "rows")]
+    assert CliRunner().invoke(judge, words).exit_code == 0
+    rows = load_rows(tmp_path / "rows")
+    assert "--sampler elsewhere" in rows["command"].iloc[0]
+    assert headline(rows)[["case", "backend", "metric", "status"]].to_numpy().tolist() == [
+        [CASE.name, "elsewhere", "welford_dense", "pass"]
+    ]
+    assert "that elsewhere tuned" in html(rows)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from invmass.backends.recorded.recorded import STAN, Recorded, RecordedSampler, as_tuned
+from invmass.backends.recorded.recorded import FILE, STAN, Recorded, RecordedSampler, as_tuned
 from invmass.cases.case import Case
 from invmass.geometry.errors import InvmassError, UsageError
 from invmass.geometry.estimators import ESTIMATORS, Regularisation
@@ -32,6 +32,7 @@ def recorded_experiment(
     window: int | None = None,
     space: str | None = None,
     settings: Settings | None = None,
+    sampler: str = FILE,
 ) -> Experiment:
     """Recorded matrices as an experiment whose replicates are all there.
 
@@ -42,6 +43,7 @@ def recorded_experiment(
         window: draws of the last window; likewise.
         space: in which z the matrices live; likewise, and Stan's if the file does not say.
         settings: how a verdict is reached; its seed, cap and length of warm-up do not matter.
+        sampler: what it is called in rows.
 
     Raises:
         UsageError: something is not known, or does not go together.
@@ -77,7 +79,7 @@ def recorded_experiment(
         )
     return Experiment(
         case,
-        RecordedSampler(space or recorded.space or STAN),
+        RecordedSampler(space or recorded.space or STAN, sampler),
         name,
         settings or Settings(),
         recorded=as_tuned(recorded, case.dimension, draws),
@@ -105,7 +107,7 @@ def recorded_record(
         assert isinstance(backend, RecordedSampler)
         words = ["invmass", "judge", *files, "--case", experiment.case.name]
         words += ["--estimator", experiment.metric, "--space", backend.space]
-        words += ["--window", str(experiment.tuned(1).window)]
+        words += ["--window", str(experiment.tuned(1).window), "--sampler", backend.name]
         words += ["--tolerance", str(settings.tolerance)]
         words += ["--false-alarm", str(settings.false_alarm)]
         record["command"] = shlex.join(words)

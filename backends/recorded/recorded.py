@@ -15,6 +15,7 @@ from invmass.geometry.families import Array
 from invmass.geometry.transforms import Transforms, stan_transform
 
 STAN, OLDER_STAN = "stan", "stan-2.36"
+FILE = "file"  # what a sampler is called of which nothing but its files is known
 _ROUNDING = 1e-5  # of the largest entry: in what precision a file was written is not known
 
 
@@ -128,11 +129,10 @@ def transforms_of(space: str, case: Case) -> Transforms:
 class RecordedSampler(Backend):
     """A sampler of which only what it tuned is at hand. Its metrics are the names of estimators."""
 
-    name = "file"
     estimators = ESTIMATORS
 
-    def __init__(self, space: str) -> None:
-        self.space = space
+    def __init__(self, space: str, name: str = FILE) -> None:
+        self.space, self.name = space, name
 
     def transforms(self, case: Case) -> Transforms:
         return transforms_of(self.space, case)
