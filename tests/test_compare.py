@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from invmass.cli import main
 from invmass.geometry.errors import NoOverlapError, UsageError
 from invmass.reports import comparison, rounds
 from invmass.reports.rows import RowWriter, load_rows
@@ -375,7 +376,9 @@ def test_worth_of_a_gradient_stands_side_by_side(tmp_path: Path) -> None:
 # The command
 
 
-def test_command_exits_with_what_it_found(tmp_path: Path) -> None:
+def test_command_exits_with_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     base = written(tmp_path / "base", timing(noisy(0, TWICE)), verdict())
     new = {
         "same": [timing(noisy(1, TWICE)), verdict()],
@@ -396,10 +399,13 @@ def test_command_exits_with_what_it_found(tmp_path: Path) -> None:
         "nothing": (2, "but for machine ('Linux x86_64, one' in BASE, 'another' in NEW)"),
     }
     for name, rows in new.items():
-        answer = run(tmp_path, "compare", str(base), str(written(tmp_path / name, *rows)))
-        told = answer.stdout + answer.stderr
+        words = ["invmass", "compare", str(base), str(written(tmp_path / name, *rows))]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as end:
+            main()
+        told = "".join(capsys.readouterr())
         status, text = expected[name]
-        assert answer.returncode == status, (name, told)
+        assert end.value.code == status, (name, told)
         assert text in told, name
         assert "Traceback" not in told
 

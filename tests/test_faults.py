@@ -7,7 +7,10 @@ from invmass.geometry.errors import BackendFaultError
 from invmass.verdicts.claims import CLAIMS, answers
 from invmass.verdicts.equivalence import Status
 
-SURE = [fault for fault in FAULTS if fault.backend.strength >= 0.1]
+# of each kind the weakest that is surely seen: docs/faults.py judges them all, at ten seeds
+WEAKEST = {
+    fault.name.rstrip("-0123456789"): fault for fault in FAULTS if fault.backend.strength >= 0.1
+}
 
 
 def available(fault: Fault) -> Fault:
@@ -16,7 +19,7 @@ def available(fault: Fault) -> Fault:
     return fault
 
 
-@pytest.mark.parametrize("fault", SURE, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", WEAKEST.values(), ids=lambda fault: fault.name)
 def test_fault_is_caught(fault: Fault) -> None:
     """By a verdict that fails, or because what was tuned breaks the contract."""
     experiment = available(fault).combination.experiment(seed=0)

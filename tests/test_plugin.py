@@ -90,15 +90,15 @@ def test_broken_backend_costs_its_own_checks_only(
 def test_lost_process_costs_its_own_combination_only(tmp_path: Path) -> None:
     """Hung, crashed, killed or out of memory: an error with its reason, and all else runs."""
     told = {
-        "hangs": "no answer within 10 s (--time-limit)\n  File ",
-        "hangs-in-the-library": "no answer within 10 s (--time-limit)",
+        "hangs": "no answer within 20 s (--time-limit)\n  File ",
+        "hangs-in-the-library": "no answer within 20 s (--time-limit)",
         "crashes": "its process crashed: Segmentation fault\n  File ",
         "killed": "its process was killed; the system does so when memory runs out",
         "out-of-memory": "the backend raised MemoryError",
     }
     classes = ("Hangs", "HangsInTheLibrary", "Crashes", "Killed", "OutOfMemory")
     backends = [f"--backend=faults.breaking:{name}" for name in classes]
-    words = ("--jobs", "2", "--time-limit", "10", "--", "-k", "target or contract or draws")
+    words = ("--jobs", "2", "--time-limit", "20", "--", "-k", "target or contract or draws")
     answer = validate(tmp_path, *backends, "--backend", "hmc", *words)
     assert answer.returncode == 1
     rows = load_rows(tmp_path / "invmass-results")
