@@ -140,7 +140,7 @@ class Backend(abc.ABC):
             acceptance can be counted; not so for NUTS.
     """
 
-    name: ClassVar[str]
+    name: str
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     estimators: ClassVar[Mapping[str, Estimator]]
