@@ -1,4 +1,7 @@
-"""What changed from one commit of the suite to the next: verdicts, and how far the worst is off."""
+"""What changed from one commit to the next: verdicts, and how far the worst is off.
+
+The commit is that of the suite's checkout; where a wheel was called in another, it is that one's.
+"""
 
 from typing import Any
 
@@ -8,7 +11,6 @@ import pandas as pd
 from invmass.reports import tables
 
 COUNTED = ("pass", "fail", "inconclusive", "error", "expected failure")
-PLACE = ("machine", "device", "dtype")  # never mixed in one line
 
 
 def commits(rows: pd.DataFrame) -> pd.DataFrame:
@@ -21,9 +23,10 @@ def commits(rows: pd.DataFrame) -> pd.DataFrame:
     judged = tables.located(rows[rows["kind"].eq("verdict") & rows["commit"].notna()])
     if judged["commit"].nunique() < 2:
         return pd.DataFrame()
-    groups = judged.groupby(["commit", *PLACE], dropna=False)
+    groups = judged.groupby(["commit", *tables.PLACE], dropna=False)
     lines = [
-        dict(zip(("commit", *PLACE), key, strict=True)) | _line(group) for key, group in groups
+        dict(zip(("commit", *tables.PLACE), key, strict=True)) | _line(group)
+        for key, group in groups
     ]
     return pd.DataFrame(lines).sort_values("since", kind="stable").reset_index(drop=True)
 

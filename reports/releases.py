@@ -9,7 +9,6 @@ from packaging.version import InvalidVersion, Version
 from invmass.reports import tables, timings
 
 COUNTED = ("pass", "fail", "inconclusive", "error")
-PLACE = ("machine", "device", "dtype")  # never mixed in one line
 OWN = "invmass"  # it is the measure, and not what is measured
 
 
@@ -28,7 +27,7 @@ def releases(rows: pd.DataFrame) -> pd.DataFrame:
     frame = pd.DataFrame(lines)
     if frame.empty:
         return frame
-    keys = ["library", "backend", *PLACE]
+    keys = ["library", "backend", *tables.PLACE]
     frame = frame.assign(order=frame["version"].map(_ordered))
     frame = frame.sort_values([*keys, "order", "case", "metric"], kind="stable")
     return frame.drop(columns="order").reset_index(drop=True)
@@ -51,10 +50,10 @@ def _with_history(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
 def _lines(rows: pd.DataFrame, library: str, backend: str) -> Iterator[dict[str, Any]]:
     stated = [v.get(library) if isinstance(v, dict) else None for v in rows["versions"]]
     rows = tables.located(rows.assign(release=stated))
-    for (version, *place), group in rows.groupby(["release", *PLACE]):
+    for (version, *place), group in rows.groupby(["release", *tables.PLACE]):
         counts = tables.verdicts(group)["status"].value_counts()
         line: dict[str, Any] = {"library": library, "version": version, "backend": backend}
-        line |= dict(zip(PLACE, place, strict=True))
+        line |= dict(zip(tables.PLACE, place, strict=True))
         line |= {name: int(counts.get(name, 0)) for name in COUNTED}
         timed = timings.timings(group).to_dict("records")
         for timing in timed or [dict.fromkeys(("case", "metric"), "")]:

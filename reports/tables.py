@@ -16,6 +16,7 @@ NOTEBOOK = "notebook-"  # the cases that come first, and in pictures
 STATUSES = ("fail", "error", "inconclusive", "expected failure", "skipped", "pass")
 UNDECIDED = ("error", "skipped")
 COMBINATION = ("case", "backend", "metric", "device", "dtype")
+PLACE = ("machine", "device", "dtype")  # never mixed in one line of a history
 EFFECT = ("deviation", "deviation_low", "deviation_high", "band_low", "band_high")
 INTERVAL = ("entry", "found", "low", "high", "expected", "margin", "scale")
 PARTS = ("geometry", "regularisation", "remainder")

@@ -1,5 +1,6 @@
-"""Rows of several commits side by side."""
+"""Rows of several commits side by side, and which commit a row names."""
 
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from invmass.reports.history import commits
 from invmass.reports.page import html
 from invmass.reports.rows import RowWriter, load_rows
+from invmass.verdicts import runtime
 
 
 def verdict(commit: str | None, case: str, found: float, status: str) -> dict[str, object]:
@@ -52,3 +54,23 @@ def test_commits_are_on_the_page_where_there_are_two(rows: pd.DataFrame) -> None
     one = rows[rows["commit"] != "a-newer"]
     assert commits(one).empty
     assert "Over commits" not in html(one)
+
+
+def test_wheel_names_the_commit_of_the_checkout_that_it_is_called_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "__file__", str(tmp_path / "invmass" / "verdicts" / "runtime.py"))
+    theirs = tmp_path / "theirs"
+    (theirs / "tests").mkdir(parents=True)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.chdir(theirs / "tests")
+    assert runtime._commit.__wrapped__() is None
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "Begin"]):
+        subprocess.run([*git, *words], cwd=theirs, check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=theirs, check=True, capture_output=True, text=True
+    ).stdout
+    commit = runtime._commit.__wrapped__()
+    assert commit
+    assert head.startswith(commit)
