@@ -225,7 +225,8 @@ def explore(
     """Map step size × number of steps × mass matrix on CASE: acceptance, ESS per gradient.
 
     By our own HMC with paths of fixed length. Step sizes are in units of the shortest scale, so
-    that a Gaussian breaks down at 2. Rows are appended to --results; the report draws the map.
+    that a Gaussian breaks down at 2. Rows are appended to --results; the report draws the map, and
+    of a case of two coordinates some trajectories.
     """
     if missing := configure_jax(device, x64):
         raise UsageError(missing)
@@ -243,6 +244,7 @@ def explore(
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
+    grid = [row for row in rows if row["kind"] == "setting"]
     for metric in exploration.METRICS:
         table(
             f"{metric}: min ESS per gradient, by steps and step size",
@@ -250,7 +252,7 @@ def explore(
                 {"steps": count}
                 | {
                     f"{r['relative_step_size']:g}": f"{r['ess_per_gradient']:.3f}"
-                    for r in rows
+                    for r in grid
                     if (r["metric"], r["steps"]) == (metric, count)
                 }
                 for count in exploration.STEPS

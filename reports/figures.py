@@ -46,6 +46,7 @@ STYLE: dict[Any, Any] = {
 }
 MOST_ENTRIES = 60  # of one matrix, the furthest from what is expected
 MOST_PANELS = 48  # of one figure
+LEVELS = (-8.0, -4.5, -2.0, -0.5)  # of the log density: where a Gaussian is 4, 3, 2, 1 sigma out
 REACH = 4.0  # standard deviations of the inverse Fisher that an ellipse's panel shows at most
 
 
@@ -299,6 +300,38 @@ def settings(rows: pd.DataFrame, case: str) -> str:
         figure.supxlabel("step size, in units of the shortest scale", fontsize=9)
         figure.colorbar(image, ax=list(axes), label="log₁₀ of min ESS per gradient")
         return _svg(figure, f"settings-{case}", f"Worth of each setting of HMC, {case}")
+
+
+def trajectories(rows: pd.DataFrame, case: str) -> str:
+    """Paths of HMC over the density in z, and beneath them the energy's error along each."""
+    chosen = rows[(rows["kind"] == "trajectories") & (rows["case"] == case)]
+    if chosen.empty:
+        return ""
+    shown = chosen[chosen["run_id"] == chosen["run_id"].iloc[-1]].to_dict("records")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(1 + 2.6 * len(shown), 4.6), layout="constrained")
+        axes = figure.subplots(
+            2, len(shown), sharey="row", squeeze=False, gridspec_kw={"height_ratios": (2, 1)}
+        )
+        for (above, below), row in zip(axes.T, shown, strict=True):
+            density = np.asarray(row["log_density"], dtype=float)
+            grid = [np.asarray(axis, dtype=float) for axis in row["axes"]]
+            line = {"colors": GREY, "linewidths": 0.6, "linestyles": "solid"}
+            above.contour(*grid, density.T, levels=LEVELS, **line)
+            paths = np.asarray(row["paths"], dtype=float)
+            for path in paths:
+                above.plot(*path.T, color=BACKENDS[0], lw=0.9, marker=".", ms=2.5)
+            above.plot(*paths[:, 0].T, "o", color=BACKENDS[1], ms=3.5)
+            above.set_xlabel(f"z: {_coordinates(row)[0]}")
+            above.set_title(
+                f"mass matrix: {row['metric']}\nacceptance {wording.number(row['acceptance'])}"
+            )
+            below.axhline(0, color=GREY, lw=0.8)
+            below.plot(np.transpose(row["energy_errors"]), color=BACKENDS[0], lw=0.8)
+            below.set_xlabel("leapfrog step")
+        axes[0, 0].set_ylabel(f"z: {_coordinates(shown[0])[1]}")
+        axes[1, 0].set_ylabel("error of the energy")
+        return _svg(figure, f"trajectories-{case}", f"Trajectories of HMC, {case}")
 
 
 def releases(rows: pd.DataFrame) -> str:

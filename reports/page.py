@@ -83,6 +83,7 @@ def drawn(rows: pd.DataFrame) -> dict[str, str]:
         pictures[f"deviation-{case}"] = figures.deviation_split(rows, case)
     for case in _explored(rows):
         pictures[f"settings-{case}"] = figures.settings(rows, case)
+        pictures[f"trajectories-{case}"] = figures.trajectories(rows, case)
     pictures |= {"releases": figures.releases(rows), "curves": figures.curves(rows)}
     return {name: svg for name, svg in pictures.items() if svg}
 

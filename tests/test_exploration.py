@@ -1,5 +1,6 @@
-"""The map of settings of HMC, where a Gaussian says what it must show."""
+"""The map of settings of HMC, and trajectories, where a Gaussian says what they must show."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -54,3 +55,34 @@ def test_the_limit_of_stability_is_at_two_shortest_scales(rows: pd.DataFrame, me
 def test_the_map_is_on_the_page(rows: pd.DataFrame) -> None:
     assert "<svg" in figures.settings(rows, "lecture_gaussian-normal")
     assert "Step size, steps and mass matrix" in html(rows)
+
+
+def paths(rows: pd.DataFrame, metric: str) -> pd.Series:
+    chosen = rows[(rows["kind"] == "trajectories") & (rows["metric"] == metric)]
+    assert len(chosen) == 1
+    return chosen.iloc[0]
+
+
+def test_a_whitened_path_of_half_a_period_leads_to_the_other_side(rows: pd.DataFrame) -> None:
+    """Ten steps of 0.3 are 3 units of time: z - mean turns by 3 radians, whatever the momentum."""
+    mean = all_cases()["lecture_gaussian-normal"].truth_in_own_space.moments.mean
+    ends = {
+        metric: np.asarray(paths(rows, metric)["paths"])[:, [0, -1]] - mean
+        for metric in ("identity", "dense")
+    }
+    reflected = {name: np.abs(end[:, 1] + end[:, 0]).mean() for name, end in ends.items()}
+    assert reflected["dense"] < 0.5 * reflected["identity"]
+
+
+def test_the_density_beneath_the_paths_is_that_of_the_case(rows: pd.DataFrame) -> None:
+    moments = all_cases()["lecture_gaussian-normal"].truth_in_own_space.moments
+    row = paths(rows, "dense")
+    grid = np.stack(np.meshgrid(*row["axes"], indexing="ij"), axis=-1) - moments.mean
+    expected = -0.5 * np.einsum("...i,ij,...j", grid, np.linalg.inv(moments.covariance), grid)
+    found = np.asarray(row["log_density"])
+    np.testing.assert_allclose(found, expected - expected.max(), rtol=1e-2, atol=0.05)
+
+
+def test_trajectories_are_on_the_page(rows: pd.DataFrame) -> None:
+    assert "<svg" in figures.trajectories(rows, "lecture_gaussian-normal")
+    assert "paths of ten leapfrog steps" in html(rows)

@@ -639,6 +639,16 @@ def test_acceptance_is_in_line_with_the_lectures_29_of_30(lecture_runs: Samples)
     assert np.mean(accepted >= 29) > 0.05
 
 
+def test_energy_errors_are_those_that_acceptance_goes_by(lecture_runs: Samples) -> None:
+    errors = np.asarray(lecture_runs.energy_errors)
+    assert errors.shape == (400, 30, 21)
+    assert np.all(errors[..., 0] == 0)
+    acceptance = np.exp(-np.maximum(errors[..., -1], 0))
+    rates = np.asarray(lecture_runs.acceptance_rate)
+    error = np.std(rates, ddof=1) / np.sqrt(len(rates))
+    assert abs(acceptance.mean() - rates.mean()) < 5 * error
+
+
 def test_sample_is_determined_by_its_key(lecture_runs: Samples) -> None:
     again = lecture_run(jax.random.split(jax.random.key(42), 400)[7])
     # one chain by itself is compiled differently from a batch; its errors grow along the way

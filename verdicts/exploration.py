@@ -1,7 +1,7 @@
 """Step size × number of steps × mass matrix: what each setting of plain HMC is worth.
 
-The lecture's exercise. Paths all have the number of steps that is asked for, which is why one of a
-whole period comes back to where it began, and is worth nothing.
+The lecture's exercise, and its picture of trajectories. Paths all have the number of steps that is
+asked for, which is why one of a whole period comes back to where it began, and is worth nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.hmc.metric import make_metric
-from invmass.backends.hmc.sampler import State, draw_noise, init, transition
+from invmass.backends.hmc.sampler import State, draw_noise, init, sample, transition
 from invmass.backends.registry import load_backend
 from invmass.cases.case import Case
 from invmass.geometry.errors import UsageError
@@ -26,6 +26,8 @@ STEP_SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 1.9, 2.2)  # 2 is where a Gaus
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 METRICS = ("identity", "diagonal", "dense")
 CHAINS, DRAWS = 64, 500
+PATHS, PATH_STEPS, PATH_STEP_SIZE = 12, 10, 0.3  # half a period, once whitened: to the other side
+REACH, GRID = 3.5, 41  # standard deviations to either side where the density is told; points
 
 
 def explore(
@@ -35,6 +37,8 @@ def explore(
     steps: Sequence[int] = STEPS,
 ) -> Iterator[dict[str, Any]]:
     """Rows of kind "setting", one for each of the grid, as they are made.
+
+    Of two coordinates there is a row of kind "trajectories" for each metric, too.
 
     Step sizes are in units of the shortest scale: the square root of the smallest eigenvalue of
     Cov(z) whitened by the metric. The metrics are the identity, and the diagonal of Cov(z) and
@@ -48,10 +52,18 @@ def explore(
     if not np.all(np.isfinite(covariance)):
         raise UsageError(f"{case.name} has an infinite variance: no step size fits it")
     starts = jnp.asarray(truth.starts(settings.seed, CHAINS), jnp.result_type(float))
-    where = provenance(load_backend("hmc"))
+    where = {
+        "case": case.name,
+        "case_version": case.version,
+        "backend": "hmc",
+        "seed": settings.seed,
+        **provenance(load_backend("hmc")),
+    }
     for name in METRICS:
         inverse = _inverse_mass_matrix(name, covariance)
         shortest = _shortest_scale(covariance, inverse)
+        if case.dimension == 2:
+            yield {"metric": name, **where, **_trajectories(case, settings, inverse, shortest)}
         for count in steps:
             sizes = jnp.asarray(np.multiply(step_sizes, shortest), starts.dtype)
             key = jax.random.fold_in(jax.random.key(settings.seed), count)
@@ -62,11 +74,7 @@ def explore(
             for i, relative in enumerate(step_sizes):
                 yield {
                     "kind": "setting",
-                    "case": case.name,
-                    "case_version": case.version,
-                    "backend": "hmc",
                     "metric": name,
-                    "seed": settings.seed,
                     **where,
                     "step_size": float(sizes[i]),
                     "relative_step_size": relative,
@@ -75,6 +83,49 @@ def explore(
                     "divergences": float(divergent[i].mean()),
                     **worth(positions[i], truth.moments.mean, CHAINS * DRAWS * count),
                 }
+
+
+def _trajectories(
+    case: Case, settings: Settings, inverse: np.ndarray, shortest: float
+) -> dict[str, Any]:
+    """Paths (n, L + 1, 2) in z, errors of the energy along them, and the density beneath.
+
+    "log_density" is that on the grid of "axes", first coordinate by second, less its largest value.
+    """
+    moments = case.truth_in_own_space.moments
+    log_density = case.posterior.on_device().log_density
+    run = sample(
+        log_density,
+        jax.random.key(settings.seed),
+        jnp.asarray(case.truth_in_own_space.starts(settings.seed, 1)[0]),
+        num_samples=PATHS,
+        num_steps=PATH_STEPS,
+        step_size=PATH_STEP_SIZE * shortest,
+        inverse_mass_matrix=jnp.asarray(inverse),
+    )
+    half = REACH * np.sqrt(np.diag(moments.covariance))
+    axes = np.linspace(moments.mean - half, moments.mean + half, GRID).T
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    density = np.asarray(jax.jit(jnp.vectorize(log_density, signature="(d)->()"))(grid))
+    return {
+        "kind": "trajectories",
+        "step_size": PATH_STEP_SIZE * shortest,
+        "relative_step_size": PATH_STEP_SIZE,
+        "steps": PATH_STEPS,
+        "acceptance": float(run.acceptance_rate),
+        "coordinates": list(case.posterior.coordinates),
+        "paths": _short(run.trajectories),
+        "energy_errors": _short(run.energy_errors),
+        "axes": _short(axes),
+        "log_density": _short(density - density.max()),
+    }
+
+
+def _short(values: Any) -> list[Any]:
+    """As lists, to a thousandth of the largest: for a picture."""
+    values = np.asarray(values, dtype=float)
+    finite = np.abs(values[np.isfinite(values)]).max(initial=1e-300)
+    return np.round(values, 3 - int(np.floor(np.log10(finite)))).tolist()
 
 
 def _inverse_mass_matrix(name: str, covariance: np.ndarray) -> np.ndarray:

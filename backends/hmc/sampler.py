@@ -260,6 +260,7 @@ class Samples(NamedTuple):
 
     positions: Array  # (n + 1, d), the starting point first
     trajectories: Array  # (n, L + 1, d), the starting point of each first
+    energy_errors: Array  # (n, L + 1), H along each trajectory less H at its start
     acceptance_rate: Array  # share of accepted proposals
 
 
@@ -287,27 +288,28 @@ def sample(
     value_and_gradient = jax.value_and_grad(log_density)
     metric = make_metric(jnp.asarray(inverse_mass_matrix))
 
-    def step(state: State, key: Array) -> tuple[State, tuple[Array, Array, Array]]:
+    def step(state: State, key: Array) -> tuple[State, tuple[Array, ...]]:
         noise = draw_noise(key, state.position)
         momentum = momentum_from(noise.white, metric)
         begin = Phase(state.position, momentum, state.log_density, state.gradient)
 
-        def follow(phase: Phase, _: None) -> tuple[Phase, Array]:
+        def follow(phase: Phase, _: None) -> tuple[Phase, tuple[Array, Array]]:
             phase = leapfrog(value_and_gradient, metric, jnp.asarray(step_size), phase)
-            return phase, phase.position
+            return phase, (phase.position, energy_error(metric, begin, phase))
 
-        end, path = jax.lax.scan(follow, begin, None, length=num_steps)
+        end, (path, errors) = jax.lax.scan(follow, begin, None, length=num_steps)
         proposal = State(end.position, end.log_density, end.gradient)
-        error = energy_error(metric, begin, end)
-        chosen, info = metropolis(noise.uniform, state, proposal, error, num_steps)
+        chosen, info = metropolis(noise.uniform, state, proposal, errors[-1], num_steps)
         path = jnp.concatenate([begin.position[None], path])
-        return chosen, (chosen.position, path, info.accepted)
+        errors = jnp.concatenate([jnp.zeros_like(errors[:1]), errors])
+        return chosen, (chosen.position, path, errors, info.accepted)
 
     @jax.jit
     def run(key: Array, start: Array) -> Samples:
         state = init(value_and_gradient, start)
         keys = jax.random.split(key, num_samples)
-        _, (positions, paths, accepted) = jax.lax.scan(step, state, keys)
-        return Samples(jnp.concatenate([start[None], positions]), paths, jnp.mean(accepted))
+        _, (positions, paths, errors, accepted) = jax.lax.scan(step, state, keys)
+        positions = jnp.concatenate([start[None], positions])
+        return Samples(positions, paths, errors, jnp.mean(accepted))
 
     return run(key, jnp.asarray(start, dtype=float))
