@@ -30,6 +30,14 @@ def test_statistics_are_honest(settle: Settle) -> None:
     settle(conduct.STATISTICS)
 
 
+@pytest.mark.invmass_claim(conduct.OVERFLOW)
+@pytest.mark.invmass_once
+@pytest.mark.invmass_cases(conduct.FIT)
+def test_overflow_is_rejected(settle: Settle) -> None:
+    """Where the energy overflows, nothing moves, whatever the sign of what comes out."""
+    settle(conduct.OVERFLOW)
+
+
 @pytest.mark.invmass_claim(conduct.EQUIVARIANT)
 @pytest.mark.invmass_once
 @pytest.mark.invmass_cases(conduct.FIT)

@@ -103,5 +103,6 @@ _ALL = (
         conduct.EQUIVARIANT_AT_LENGTHS, conduct.moved_at_lengths, _only([conduct.FIT]), long=True
     ),
     Claim(conduct.STATISTICS, conduct.statistics, _only([conduct.FIT])),
+    Claim(conduct.OVERFLOW, conduct.overflow, _only([conduct.FIT])),
 )
 CLAIMS = {claim.name: claim for claim in _ALL}

@@ -27,6 +27,7 @@ SUPPLIED = "supplied metric is used"
 EQUIVARIANT = "equivariant"
 EQUIVARIANT_AT_LENGTHS = "equivariant at several lengths"
 STATISTICS = "statistics are honest"
+OVERFLOW = "overflow is rejected"
 CONTRACT = "contract of a tuned matrix"
 RESUMES = "resumes from a file"
 
@@ -181,9 +182,6 @@ def statistics(experiment: Experiment) -> Verdict:
     Energies do not cross the contract of a backend, and are not judged here.
     """
     far = _draws_at(experiment, 1000.0)(experiment.batch)
-    still = np.broadcast_to(
-        experiment.tuned(experiment.batch).position[:, None], far.position.shape
-    )
     beyond = all_exact(
         {
             f"replicates {fault} at the thousandfold step": float(count)
@@ -191,7 +189,7 @@ def statistics(experiment: Experiment) -> Verdict:
                 ("with other than one gradient a draw", np.sum(far.gradients != NUM_SAMPLES)),
                 ("with draws that did not diverge", np.sum(far.divergences != NUM_SAMPLES)),
                 ("with acceptance", np.sum(far.acceptance > 0)),
-                ("that moved", _differing(far.position, still)),
+                ("that moved", _moved(experiment, far)),
             )
         },
         0.5,
@@ -240,6 +238,19 @@ def statistics(experiment: Experiment) -> Verdict:
         return found
 
     return _sequential(experiment, values, NEAR_TARGET)
+
+
+def overflow(experiment: Experiment) -> Verdict:
+    """Does a chain stay where it is if the energy overflows, whatever the sign of what comes out?
+
+    At a step so long that `½ pᵀ M⁻¹ p` leaves the finite numbers, terms of either sign may do so,
+    and their sum may be minus infinity: no energy to accept, but for who takes it for the lowest of
+    all. The search for a step size tries such steps after every window.
+    """
+    largest = float(np.finfo(experiment.tuned(experiment.batch).step_size.dtype).max)
+    far = _draws_at(experiment, largest**0.25)(experiment.batch)
+    moved = _moved(experiment, far)
+    return all_exact({"replicates that moved where the energy overflows": moved}, 0.5)
 
 
 def contract(experiment: Experiment) -> Verdict:
@@ -421,6 +432,12 @@ def _in_batches(batch: Callable[[int], T], size: int) -> Callable[[int], T]:
         return joined(batches, count)
 
     return first
+
+
+def _moved(experiment: Experiment, draws: Draws) -> float:
+    """Number of replicates with draws that are not bit by bit where warm-up ended."""
+    ended = experiment.tuned(experiment.batch).position[:, None]
+    return _differing(draws.position, np.broadcast_to(ended, draws.position.shape))
 
 
 def _differing(found: np.ndarray, expected: np.ndarray) -> float:

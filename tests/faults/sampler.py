@@ -91,6 +91,19 @@ class OneMomentumForAll(Replaced):
     parts: ClassVar = {"draw_noise": draw}
 
 
+class AcceptsAnOverflow(Replaced):
+    """An energy of minus infinity, which is an overflow, is taken for the lowest of all."""
+
+    name = "accepts-an-overflow"
+
+    @staticmethod
+    def error(m, start, end):
+        after, before = (metric.kinetic_energy(m, x.momentum) - x.log_density for x in (end, start))
+        return jnp.where(jnp.isnan(after - before), jnp.inf, after - before)
+
+    parts: ClassVar = {"energy_error": error}
+
+
 class AlwaysAccepts(Replaced):
     """Every proposal is accepted."""
 
