@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from invmass.cases.catalogue import all_cases
 from invmass.geometry.whitening import whiten
 from invmass.reports import tables, wording
 from invmass.reports.page import html, write_report
 from invmass.reports.rows import RowWriter, load_rows
 from invmass.verdicts import judge
 from invmass.verdicts.experiment import Settings
+from invmass.verdicts.exploration import explore
 from invmass.verdicts.sweep import Combination, Stretch, judge_stretch
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -36,7 +38,7 @@ Row = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def judged() -> list[Row]:
-    """All claims about a right sampler, two metrics, and one about a sampler that is wrong."""
+    """All claims about a right sampler, one about a wrong one, and a map of settings."""
     combinations = (
         Combination("notebook-uniform", "hmc", "dense", Settings()),
         Combination("notebook-uniform", "hmc", "diagonal", Settings()),
@@ -45,7 +47,9 @@ def judged() -> list[Row]:
             (judge.MATCHES,),
         ),
     )  # fmt: skip
-    return [row for each in combinations for row in judge_stretch(Stretch(each, (0,)))]
+    explored = explore(all_cases()["notebook-uniform"], Settings(), (0.4, 1.6), (4, 16))
+    judged = [row for each in combinations for row in judge_stretch(Stretch(each, (0,)))]
+    return [*judged, *explored]
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +206,7 @@ def test_every_table_is_saved_as_it_is_shown(visit: Any, index: Path, rows: pd.D
         assert len(lines) > 1
     assert saved["matrix.csv"][0] == ["case", f"{FAULT} dense", "hmc diagonal", "hmc dense"]
     everything = pd.DataFrame(saved["all.csv"][1:], columns=saved["all.csv"][0])
-    assert sorted(everything["repeat with"]) == sorted(rows["command"])
+    assert sorted(everything["repeat with"]) == sorted(rows["command"].dropna())
     verdict = tables.headline(rows).set_index("status").loc["fail"]
     (deviation,) = everything.loc[everything["status"] == "fail", "deviation"]
     assert float(deviation) == pytest.approx(verdict["deviation"], rel=0.01)
