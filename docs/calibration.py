@@ -1,28 +1,25 @@
 """Writes docs/calibration.md and its picture from the rows that `invmass calibrate` has written.
 
-`python docs/calibration.py FOLDER` adds the rows of a results folder to docs/calibration.parquet,
-where those of earlier runs are, and makes the page of all of them.
+`python docs/calibration.py FOLDER` adds the rows of a results folder to reports/measured/,
+where those of earlier runs are, and makes the page of all of them; reports take them from there.
 """
 
 from pathlib import Path
 
 import click
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from invmass.reports import calibration as measured
+from invmass.reports import evidence, figures
 from invmass.reports.cells import load_cells
 from invmass.verdicts.calibration import CAP
 
 HERE = Path(__file__).parent
-ROWS = HERE / "calibration.parquet"
-STYLE = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 INTRODUCTION = """# How often a verdict errs
 
 Written by `python docs/calibration.py` from the rows of `invmass calibrate`, which are in
-[calibration.parquet](calibration.parquet): {warm_ups:,} warm-ups of {samplers}, on {cases},
+`reports/measured/calibration.parquet`: {warm_ups:,} warm-ups of {samplers}, on {cases},
 {metrics} metrics, {cells} cells of their own seeds, on {machine}.
 
 ## On the samplers themselves
@@ -68,17 +65,17 @@ replicates (8 beyond 40 coordinates, where an entry is a mean over coordinates).
 
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path, exists=True))
-def main(results: Path) -> None:
+@click.argument("results", type=click.Path(path_type=Path, exists=True), required=False)
+def main(results: Path | None) -> None:
     """The page, and its picture."""
-    rows = load_cells(results)
-    rows = rows[rows["kind"] == "calibration"].dropna(axis="columns", how="all")
-    if ROWS.exists():
-        earlier = pd.read_parquet(ROWS)
-        rows = pd.concat([earlier[~earlier["cell"].isin(rows["cell"])], rows])
+    rows = pd.read_parquet(evidence.CALIBRATION)
+    if results is not None:
+        found = load_cells(results)
+        found = found[found["kind"] == "calibration"].dropna(axis="columns", how="all")
+        rows = pd.concat([rows[~rows["cell"].isin(found["cell"])], found])
     # of verdicts with another cap the error rates are as good, and power and cost are not
     rows = rows[rows["wald"].isna() | (rows["cap"] == CAP)]
-    rows.drop(columns="versions", errors="ignore").to_parquet(ROWS)
+    rows.drop(columns="versions", errors="ignore").to_parquet(evidence.CALIBRATION)
     samplers = measured.on_samplers(rows)
     power = measured.power(rows, by=())
     text = INTRODUCTION.format(
@@ -100,7 +97,7 @@ def main(results: Path) -> None:
         ),
     )
     (HERE / "calibration.md").write_text(text, encoding="utf-8")
-    picture(measured.power(rows), power)
+    (HERE / "calibration.svg").write_text(figures.power(rows), encoding="utf-8")
 
 
 def with_sum(samplers: pd.DataFrame) -> pd.DataFrame:
@@ -122,31 +119,6 @@ def told(value: object) -> str:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int | np.integer) else str(value)
-
-
-def picture(each: pd.DataFrame, together: pd.DataFrame) -> None:
-    """Left the shares of the answers, right the cost; thin lines are combinations."""
-    colours = {"passed": "#1a7f5a", "failed": "#b3261e", "undecided": "#8a6d00"}
-    combinations = list(each.groupby(list(measured.COMBINATION)))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(9, 3.4), layout="constrained")
-        shares, cost = figure.subplots(1, 2)
-        for answer, colour in colours.items():
-            for _, line in combinations:
-                shares.plot(line["effect"], line[answer], color=colour, lw=0.5, alpha=0.4)
-            shares.plot(together["effect"], together[answer], color=colour, lw=2, label=answer)
-        for _, line in combinations:
-            cost.plot(line["effect"], line["over Wald's bound"], color="#1f6feb", lw=0.5, alpha=0.4)
-        cost.plot(together["effect"], together["over Wald's bound"], color="#1f6feb", lw=2)
-        cost.axhline(2, color="0.5", lw=0.8, ls="--")
-        cost.set_ylim(0, 5)
-        shares.set_ylabel("share of the answers")
-        cost.set_ylabel("mean replicates over Wald's bound")
-        for axes in (shares, cost):
-            axes.set_xlabel("effect, in margins")
-            axes.axvline(1, color="0.5", lw=0.8)
-        shares.legend(frameon=False)
-        figure.savefig(HERE / "calibration.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 
-from invmass.reports import tables, wording
+from invmass.reports import calibration, tables, wording
 from invmass.reports import timings as measured
 from invmass.reports.releases import releases as history
 
@@ -332,6 +332,31 @@ def trajectories(rows: pd.DataFrame, case: str) -> str:
         axes[0, 0].set_ylabel(f"z: {_coordinates(shown[0])[1]}")
         axes[1, 0].set_ylabel("error of the energy")
         return _svg(figure, f"trajectories-{case}", f"Trajectories of HMC, {case}")
+
+
+def power(rows: pd.DataFrame) -> str:
+    """Of a calibration: shares of the answers, and the cost; thin lines are combinations."""
+    each = list(calibration.power(rows).groupby(list(calibration.COMBINATION)))
+    together = calibration.power(rows, by=())
+    answers = {"passed": BACKENDS[2], "failed": BACKENDS[1], "undecided": BACKENDS[5]}
+    cost = "over Wald's bound"
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        panels = [(left, answer, colour) for answer, colour in answers.items()]
+        for axes, column, colour in [*panels, (right, cost, BACKENDS[0])]:
+            for _, line in each:
+                axes.plot(line["effect"], line[column], color=colour, lw=0.5, alpha=0.4)
+            axes.plot(together["effect"], together[column], color=colour, lw=2, label=column)
+        right.axhline(2, color=GREY, lw=0.8, ls="--")
+        right.set_ylim(0, 5)
+        left.set_ylabel("share of the answers")
+        right.set_ylabel("mean replicates over Wald's bound")
+        for axes in (left, right):
+            axes.set_xlabel("effect, in margins")
+            axes.axvline(1, color=GREY, lw=0.8)
+        left.legend()
+        return _svg(figure, "power", "Power and cost of a verdict")
 
 
 def releases(rows: pd.DataFrame) -> str:

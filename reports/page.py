@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from invmass.geometry.errors import RowsError
-from invmass.reports import figures, summary, tables, timings, wording
+from invmass.reports import evidence, figures, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.calibration import error_rates
 from invmass.reports.details import details
@@ -85,6 +85,7 @@ def drawn(rows: pd.DataFrame) -> dict[str, str]:
         pictures[f"settings-{case}"] = figures.settings(rows, case)
         pictures[f"trajectories-{case}"] = figures.trajectories(rows, case)
     pictures |= {"releases": figures.releases(rows), "curves": figures.curves(rows)}
+    pictures["power"] = figures.power(evidence.calibration(rows))
     return {name: svg for name, svg in pictures.items() if svg}
 
 
@@ -125,6 +126,7 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
     counts = tables.status_counts(rows)
     statuses = [name for name in counts.columns[:-1] if counts[name].any()]
     told = details(rows)
+    calibrated = evidence.calibration(rows)
     return {
         "overview": summary.overview(rows),
         "matrices": _matrices(rows),
@@ -144,7 +146,8 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
         "verdicts": verdicts,
         "details": _finite(told),
         "furthest": {i: detail["entries"] for i, detail in told.items() if "entries" in detail},
-        "calibration": error_rates(rows).to_dict("records") if "source" in rows else [],
+        "calibration": error_rates(calibrated).to_dict("records"),
+        "measured": _measured(calibrated),
         "provenance": tables.provenance(rows).to_dict("records"),
     }
 
@@ -237,6 +240,14 @@ def _portrayed(rows: pd.DataFrame) -> dict[str, bool]:
 
 def _explored(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"]))
+
+
+def _measured(calibrated: pd.DataFrame) -> str:
+    """On which machines, and at which commits."""
+    machines, commits = (
+        ", ".join(calibrated[name].dropna().unique()) for name in ("machine", "commit")
+    )
+    return f"{machines}; {commits}"
 
 
 def _stem(name: str) -> str:
