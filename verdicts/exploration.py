@@ -122,10 +122,8 @@ def _trajectories(
 
 
 def _short(values: Any) -> list[Any]:
-    """As lists, to a thousandth of the largest: for a picture."""
-    values = np.asarray(values, dtype=float)
-    finite = np.abs(values[np.isfinite(values)]).max(initial=1e-300)
-    return np.round(values, 3 - int(np.floor(np.log10(finite)))).tolist()
+    """As lists, to six digits each: coordinates may differ in scale, and be far from zero."""
+    return np.vectorize(lambda value: float(f"{value:.6g}"))(values).tolist()
 
 
 def _inverse_mass_matrix(name: str, covariance: np.ndarray) -> np.ndarray:
