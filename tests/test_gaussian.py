@@ -50,8 +50,10 @@ def mixture(
     return weights @ rows, covariance
 
 
-def half_normal(log_spread: float, width: float) -> float:
-    return scipy.stats.halfnorm.logpdf(np.exp(log_spread), scale=width) + log_spread
+def between(logit: float, low: float, high: float) -> tuple[float, float]:
+    """A number between bounds, and the logarithm of its slope, which is left without a constant."""
+    share = scipy.special.expit(logit)
+    return low + (high - low) * share, np.log(share) + np.log1p(-share)
 
 
 @pytest.mark.parametrize("name", ["stack_loss", "interest_rates"])
@@ -60,18 +62,20 @@ def test_linear_regression_is_the_conjugate_one_given_its_scale(name: str) -> No
     (observation,) = all_cases()[name].observations.values()
     (design,), y = observation.constants, observation.data
 
-    def given(log_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
+    def given(logit_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
+        spread, log_slope = between(logit_spread, 0.5, 50.0)
         size = design.shape[1]
-        rows = np.concatenate([design * np.exp(-log_spread), np.eye(size) / 100.0])
-        values = np.append(y * np.exp(-log_spread), np.zeros(size))
+        rows = np.concatenate([design / spread, np.eye(size) / 100.0])
+        values = np.append(y / spread, np.zeros(size))
         orthogonal, triangle = np.linalg.qr(rows)
         mean = np.linalg.solve(triangle, orthogonal.T @ values)
         inverse = np.linalg.inv(triangle)
-        evidence = -0.5 * np.sum((values - rows @ mean) ** 2) - len(y) * log_spread
+        evidence = -0.5 * np.sum((values - rows @ mean) ** 2) - len(y) * np.log(spread)
         evidence -= np.sum(np.log(np.abs(np.diag(triangle))))
-        return evidence + half_normal(log_spread, 20.0), mean, inverse @ inverse.T
+        prior = scipy.stats.norm.logpdf(spread, 0.0, 20.0) + log_slope
+        return evidence + prior, mean, inverse @ inverse.T
 
-    mean, covariance = mixture(given, -1.0, 5.0)
+    mean, covariance = mixture(given, -8.0, 4.0)
     moments = truth_of(name).moments
     scale = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose((moments.mean - mean) / scale, 0.0, atol=1e-5)
@@ -89,8 +93,7 @@ def test_floor_of_regularisation_dominates_a_slope_that_is_not_standardised() ->
 
 def schools(logit_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
     """μ and θ given τ, by the formulas of Gelman et al., *Bayesian Data Analysis*, §5.4."""
-    share = scipy.special.expit(logit_spread)
-    spread = 1.0 + 29.0 * share
+    spread, log_slope = between(logit_spread, 1.0, 30.0)
     total = spread**2 + ERRORS**2
     variance_mean = 1.0 / (np.sum(1.0 / total) + 1.0 / 400.0)
     mean = variance_mean * np.sum(SCHOOLS / total)
@@ -100,7 +103,7 @@ def schools(logit_spread: float) -> tuple[float, np.ndarray, np.ndarray]:
     covariance = variance_mean * np.outer(weights, weights)
     covariance[1:, 1:] += np.diag(shrink * ERRORS**2)
     evidence = scipy.stats.multivariate_normal(np.zeros(8), np.diag(total) + 400.0).logpdf(SCHOOLS)
-    prior = scipy.stats.norm.logpdf(spread, 10.0, 1.5) + np.log(share) + np.log1p(-share)
+    prior = scipy.stats.norm.logpdf(spread, 10.0, 1.5) + log_slope
     return evidence + prior, np.append(mean, effects), covariance
 
 
