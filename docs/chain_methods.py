@@ -16,7 +16,7 @@ from numpyro.infer import MCMC, NUTS
 
 CHAINS = 4
 METHODS = ("vectorized", "sequential", "parallel")
-DIMENSIONS = (2, 10, 100, 1000)
+DIMENSIONS = (2, 10, 100)
 STEPS = 500  # of warm-up, and as many draws
 ROUNDS = 5
 

@@ -1,7 +1,7 @@
 """Writes docs/faults.md: `python docs/faults.py --seeds 0-9 --jobs 2`, in half an hour or so.
 
 Every planted fault of `tests/faults/` is judged by all claims about its combination. What stands
-in the results folder is not run again.
+in the results folder is not run again. The rows go to reports/measured/, whence reports take them.
 """
 
 import sys
@@ -18,10 +18,10 @@ from faults.catalogue import FAULTS, RIGHT, UNSEEN, Fault  # noqa: E402
 
 from invmass import grid  # noqa: E402
 from invmass.options import options  # noqa: E402
+from invmass.reports import evidence  # noqa: E402
 from invmass.reports.cells import finished, load_cells  # noqa: E402
 from invmass.reports.rows import RowWriter  # noqa: E402
 from invmass.sweeps import numbers, seeds_option  # noqa: E402
-from invmass.verdicts.claims import CLAIMS  # noqa: E402
 from invmass.verdicts.sweep import Stretch, judge_stretch, lost_rows  # noqa: E402
 
 INTRODUCTION = """# Planted faults
@@ -29,7 +29,7 @@ INTRODUCTION = """# Planted faults
 Written by `python docs/faults.py --seeds {seeds}`. Each line is a sampler that is wrong on purpose,
 a few lines on top of one that is right (`tests/faults`); each column is a claim.
 ✗ says that the claim turned red at every seed, with the median number of replicates that it took;
-a number of seeds, if not at all of them. ✓ is green, ? undecided at the cap, *!* an error, because
+a number of seeds, if not at all of them. ✓ is green, ? undecided at the cap, ! an error, because
 what was tuned breaks the contract; an empty cell is not judged on that case. In bold the claim that
 the fault was planted for. All at α = 1e-6 with the tolerance of the quick tier, 10%; at strengths
 of 10% and 5% with a tolerance of 5%.
@@ -57,9 +57,11 @@ def main(seeds: str, jobs: int | None, results: Path) -> None:
         grid.collect(stretches, judge_stretch, lost_rows, place, writer)
     writer.close()
     rows = load_cells(results)
+    measured = pd.DataFrame(list(planted_rows(planted, rows, numbers(seeds))))
+    measured.to_parquet(evidence.FAULTS)
     missed = [what for fault in planted for what in missed_by(fault, rows, numbers(seeds))]
     page = INTRODUCTION.format(seeds=seeds, outcome=outcome(missed, numbers(seeds)))
-    page += table(planted, rows, numbers(seeds))
+    page += markdown(measured)
     (HERE / "faults.md").write_text(page, encoding="utf-8")
     for what in missed:
         click.echo(what)
@@ -94,39 +96,39 @@ def outcome(missed: list[str], seeds: list[int]) -> str:
     )
 
 
-def table(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> str:
-    """Fault by claim, as markdown; then what cannot be seen."""
-    claims = [name for name in CLAIMS if name in set(rows["claim"])]
-    lines = [
-        "| fault | strength | case | metric | " + " | ".join(claims) + " |",
-        "|---" * (4 + len(claims)) + "|",
-    ]
+def planted_rows(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> Iterator[dict]:
+    """What was judged, with what was planted; then what cannot be seen."""
+    kept = ["case", "metric", "seed", "claim", "status", "replicates", "commit", "machine"]
     for fault in planted:
-        wanted = [fault.combination.cell(seed) for seed in seeds]
-        chosen = rows[rows["cell"].isin(wanted)]
-        told = [cell(chosen, claim, claim == fault.claim, len(seeds)) for claim in claims]
-        what = (fault.backend.__doc__ or "").strip().splitlines()[0]
-        strength = f"{fault.backend.strength:.0%}" if fault.backend.strength < 1 else ""
-        where = f"{fault.case} | {fault.metric}"
-        lines.append(f"| {what} | {strength} | {where} | " + " | ".join(told) + " |")
-    hidden = [f"- {what}: {why}" for what, why in UNSEEN.items()]
-    return "\n".join([*lines, "", "What no claim can see:", "", *hidden, ""])
+        wanted = {fault.combination.cell(seed) for seed in seeds}
+        what = {
+            "kind": "fault",
+            "planted": (fault.backend.__doc__ or "").strip().splitlines()[0],
+            "strength": fault.backend.strength,
+            "planted_for": fault.claim,
+        }
+        judged = rows[rows["cell"].isin(wanted)]
+        yield from (what | row for row in judged[kept].to_dict("records"))
+    for what, why in UNSEEN.items():
+        yield {"kind": "fault", "planted": what, "message": why}
 
 
-def cell(rows: pd.DataFrame, claim: str, planted_for: bool, seeds: int) -> str:
-    """What one claim said of one fault, over the seeds."""
-    counts = rows["status"][rows["claim"] == claim].value_counts()
-    signs = {"fail": "✗", "pass": "✓", "inconclusive": "?", "error": "*!*"}
-    said = [
-        sign if n == seeds else f"{sign} {n}/{seeds}"
-        for s, sign in signs.items()
-        if (n := counts.get(s))
-    ]
-    text = ", ".join(said)
-    if "fail" in counts:
-        red = rows[(rows["claim"] == claim) & (rows["status"] == "fail")]
-        text += f", {red['replicates'].median():.0f}"
-    return f"**{text}**" if planted_for and text else text
+def markdown(rows: pd.DataFrame) -> str:
+    """Fault by claim; then what no claim can see."""
+    table = evidence.fault_table(rows)
+    claims = list(table.columns[len(evidence.FAULT) :])
+    head = ["fault", "strength", "case", "metric", *claims]
+    lines = [head, ["---"] * len(head)]
+    for fault in table.to_dict("records"):
+        strength = f"{fault['strength']:.0%}" if fault["strength"] < 1 else ""
+        said = [
+            f"**{fault[c]}**" if c == fault["planted_for"] and fault[c] else fault[c]
+            for c in claims
+        ]
+        lines.append([fault["planted"], strength, fault["case"], fault["metric"], *said])
+    hidden = [f"- {what}: {why}" for what, why in evidence.unseen(rows).items()]
+    told = ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join([*told, "", "What no claim can see:", "", *hidden, ""])
 
 
 if __name__ == "__main__":

@@ -460,6 +460,31 @@ def test_rows_of_a_calibration_count_before_those_that_come_with_us() -> None:
     assert f"<td>{7 * count}</td>" in html(own, {})
 
 
+def test_faults_are_told_by_claim_and_by_how_many_seeds_agree() -> None:
+    seen = [("fail", 64.0), ("fail", 128.0), ("fail", 192.0), ("pass", 64.0)]
+    what = {"kind": "fault", "planted": "wide", "case": "line", "metric": "dense"}
+    rows = pd.DataFrame(
+        [
+            what
+            | {"strength": 0.1, "planted_for": "first", "claim": "first", "seed": seed}
+            | {"status": status, "replicates": replicates}
+            for seed, (status, replicates) in enumerate(seen)
+        ]
+        + [
+            what
+            | {"strength": 0.1, "planted_for": "first", "claim": "second", "seed": seed}
+            | {"status": "error"}
+            for seed in range(4)
+        ]
+        + [{"kind": "fault", "planted": "a constant", "message": "no sampler depends on it"}]
+    )
+    (line,) = evidence.fault_table(rows).to_dict("records")
+    assert line["planted"] == "wide"
+    assert line["first"] == "✗ 3/4, ✓ 1/4, 128"
+    assert line["second"] == "!"
+    assert evidence.unseen(rows) == {"a constant": "no sampler depends on it"}
+
+
 def test_page_shows_where_regularisation_dominates(tmp_path: Path) -> None:
     parts = [
         {"entry": "S[0,0]", "geometry": 1.1, "regularisation": size, "remainder": 1.0}
