@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from invmass.reports import calibration as measured
-from invmass.reports import evidence, figures
+from invmass.reports import evidence
 from invmass.reports.cells import load_cells
+from invmass.reports.figures import calibrated
 from invmass.verdicts.calibration import CAP
 
 HERE = Path(__file__).parent
@@ -97,7 +98,7 @@ def main(results: Path | None) -> None:
         ),
     )
     (HERE / "calibration.md").write_text(text, encoding="utf-8")
-    (HERE / "calibration.svg").write_text(figures.power(rows), encoding="utf-8")
+    (HERE / "calibration.svg").write_text(calibrated.power(rows), encoding="utf-8")
 
 
 def with_sum(samplers: pd.DataFrame) -> pd.DataFrame:

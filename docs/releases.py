@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pandas as pd
 
-from invmass.reports import figures
+from invmass.reports.figures import speed
 from invmass.reports.releases import releases
 from invmass.reports.rows import load_rows
 from invmass.reports.wording import known, number
@@ -45,7 +45,7 @@ def main(results: Path) -> None:
         tables="\n\n".join(tables),
     )
     (HERE / "releases.md").write_text(page, encoding="utf-8")
-    (HERE / "releases.svg").write_text(figures.releases(rows), encoding="utf-8")
+    (HERE / "releases.svg").write_text(speed.releases(rows), encoding="utf-8")
 
 
 def table(lines: pd.DataFrame) -> str:

@@ -83,12 +83,12 @@ class Answer:
         Raises:
             UsageError: no matrix was judged against the inverse Fisher.
         """
-        from invmass.reports import figures  # its libraries are slow to import
+        from invmass.reports.figures import matrices  # its libraries are slow to import
         from invmass.reports.rows import as_table
 
         for case in dict.fromkeys(row["case"] for row in self.rows):
             table = as_table(self.rows)
-            figure = figures.ellipse_figure(table, case) or figures.entry_figure(table, case)
+            figure = matrices.ellipse_figure(table, case) or matrices.entry_figure(table, case)
             if figure:
                 return figure
         raise UsageError(f"{self.title}: there is no verdict on the inverse Fisher to show")
@@ -101,12 +101,12 @@ class Answer:
         return str(self)
 
     def _repr_html_(self) -> str:
-        from invmass.reports import figures
+        from invmass.reports.figures import matrices
         from invmass.reports.rows import as_table
 
         table = as_table(self.rows)
         cases = dict.fromkeys(row["case"] for row in self.rows)
-        drawn = (figures.ellipses(table, case) or figures.entries(table, case) for case in cases)
+        drawn = (matrices.ellipses(table, case) or matrices.entries(table, case) for case in cases)
         parts = [
             f"<p><b>{html.escape(self.status)}</b>: {html.escape(self.title)}</p>",
             self._shown().to_html(index=False, border=0),

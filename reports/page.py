@@ -15,10 +15,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from invmass.geometry.errors import RowsError
-from invmass.reports import evidence, figures, summary, tables, timings, wording
+from invmass.reports import evidence, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.calibration import error_rates
 from invmass.reports.details import details
+from invmass.reports.figures import calibrated, explored, matrices, speed
 from invmass.reports.history import commits
 from invmass.reports.junit import junit
 from invmass.reports.releases import releases
@@ -76,16 +77,16 @@ def flattened(rows: pd.DataFrame) -> pd.DataFrame:
 
 def drawn(rows: pd.DataFrame) -> dict[str, str]:
     """The figures that the rows have something for, as SVG by their names."""
-    pictures = {"effects": figures.effects(rows), "timings": figures.timings(rows)}
+    pictures = {"effects": matrices.effects(rows), "timings": speed.timings(rows)}
     for case in _portrayed(rows):
         if case.startswith(tables.NOTEBOOK):
-            pictures[f"ellipses-{case}"] = figures.ellipses(rows, case)
-        pictures[f"deviation-{case}"] = figures.deviation_split(rows, case)
+            pictures[f"ellipses-{case}"] = matrices.ellipses(rows, case)
+        pictures[f"deviation-{case}"] = matrices.deviation_split(rows, case)
     for case in _explored(rows):
-        pictures[f"settings-{case}"] = figures.settings(rows, case)
-        pictures[f"trajectories-{case}"] = figures.trajectories(rows, case)
-    pictures |= {"releases": figures.releases(rows), "curves": figures.curves(rows)}
-    pictures["power"] = figures.power(evidence.calibration(rows))
+        pictures[f"settings-{case}"] = explored.settings(rows, case)
+        pictures[f"trajectories-{case}"] = explored.trajectories(rows, case)
+    pictures |= {"releases": speed.releases(rows), "curves": speed.curves(rows)}
+    pictures["power"] = calibrated.power(evidence.calibration(rows))
     return {name: svg for name, svg in pictures.items() if svg}
 
 
@@ -126,7 +127,7 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
     counts = tables.status_counts(rows)
     statuses = [name for name in counts.columns[:-1] if counts[name].any()]
     told = details(rows)
-    calibrated = evidence.calibration(rows)
+    rates = evidence.calibration(rows)
     return {
         "overview": summary.overview(rows),
         "matrices": _matrices(rows),
@@ -146,8 +147,8 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
         "verdicts": verdicts,
         "details": _finite(told),
         "furthest": {i: detail["entries"] for i, detail in told.items() if "entries" in detail},
-        "calibration": error_rates(calibrated).to_dict("records"),
-        "measured": _measured(calibrated),
+        "calibration": error_rates(rates).to_dict("records"),
+        "measured": _measured(rates),
         "provenance": tables.provenance(rows).to_dict("records"),
     }
 
@@ -161,7 +162,7 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
     backends: dict[str, int] = {}
     for backend, _ in ids.columns:
         backends[backend] = backends.get(backend, 0) + 1
-    matrices = []
+    found = []
     for device, dtype in dict.fromkeys(index[:2] for index in ids.index):
         lines = []
         for case, chosen in ids.loc[device, dtype].iterrows():
@@ -177,7 +178,7 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
                 statuses = list(dict.fromkeys(each["status"] for each in told))
                 cells.append({"verdict": verdict, "troubles": besides, "statuses": statuses})
             lines.append({"case": case, "cells": cells})
-        matrices.append(
+        found.append(
             {
                 "setting": wording.setting(device, dtype),
                 "backends": backends,
@@ -185,7 +186,7 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
                 "lines": lines,
             }
         )
-    return matrices
+    return found
 
 
 def _troubles(
@@ -242,11 +243,9 @@ def _explored(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"]))
 
 
-def _measured(calibrated: pd.DataFrame) -> str:
+def _measured(rates: pd.DataFrame) -> str:
     """On which machines, and at which commits."""
-    machines, commits = (
-        ", ".join(calibrated[name].dropna().unique()) for name in ("machine", "commit")
-    )
+    machines, commits = (", ".join(rates[name].dropna().unique()) for name in ("machine", "commit"))
     return f"{machines}; {commits}"
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from invmass.cases.catalogue import all_cases
-from invmass.reports import figures
+from invmass.reports.figures import explored
 from invmass.reports.page import html
 from invmass.reports.rows import RowWriter, load_rows
 from invmass.verdicts.experiment import Settings
@@ -53,7 +53,7 @@ def test_the_limit_of_stability_is_at_two_shortest_scales(rows: pd.DataFrame, me
 
 
 def test_the_map_is_on_the_page(rows: pd.DataFrame) -> None:
-    assert "<svg" in figures.settings(rows, "lecture_gaussian-normal")
+    assert "<svg" in explored.settings(rows, "lecture_gaussian-normal")
     assert "Step size, steps and mass matrix" in html(rows)
 
 
@@ -87,5 +87,5 @@ def test_the_density_beneath_the_paths_is_that_of_the_case(name: str) -> None:
 
 
 def test_trajectories_are_on_the_page(rows: pd.DataFrame) -> None:
-    assert "<svg" in figures.trajectories(rows, "lecture_gaussian-normal")
-    assert "paths of ten leapfrog steps" in html(rows)
+    assert "step size: 0.3 of" in explored.trajectories(rows, "lecture_gaussian-normal")
+    assert "paths over contours of the density" in html(rows)

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from invmass.reports import figures
+from invmass.reports.figures import speed
 from invmass.reports.page import html
 from invmass.reports.releases import releases
 from invmass.reports.rows import RowWriter, load_rows
@@ -57,14 +57,14 @@ def test_releases_stand_in_their_order_with_their_own_numbers(rows: pd.DataFrame
 
 
 def test_releases_are_on_the_page(rows: pd.DataFrame) -> None:
-    assert "1.9.2" in figures.releases(rows)
+    assert "1.9.2" in speed.releases(rows)
     assert "Over releases" in html(rows)
 
 
 def test_one_release_has_no_history(rows: pd.DataFrame) -> None:
     newest = rows[[v["blackjax"] == "1.10.0" for v in rows["versions"]]]
     assert releases(newest).empty
-    assert figures.releases(newest) == ""
+    assert speed.releases(newest) == ""
     assert "Over releases" not in html(newest)
 
 

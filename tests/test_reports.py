@@ -19,8 +19,9 @@ from click.testing import CliRunner
 
 from invmass.cli import cli
 from invmass.geometry.errors import RowsError
-from invmass.reports import calibration, evidence, figures, summary, tables, timings, wording
+from invmass.reports import calibration, evidence, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
+from invmass.reports.figures import drawing, matrices, speed
 from invmass.reports.junit import junit
 from invmass.reports.page import flattened, html, write_report
 from invmass.reports.rows import RowWriter, as_table, load_rows
@@ -549,10 +550,10 @@ def test_rows_with_hardly_any_field_make_a_report(tmp_path: Path) -> None:
 
 
 FIGURES: list[Callable[[pd.DataFrame], str]] = [
-    lambda rows: figures.ellipses(rows, "notebook-uniform"),
-    lambda rows: figures.deviation_split(rows, "notebook-uniform"),
-    figures.effects,
-    figures.timings,
+    lambda rows: matrices.ellipses(rows, "notebook-uniform"),
+    lambda rows: matrices.deviation_split(rows, "notebook-uniform"),
+    matrices.effects,
+    speed.timings,
 ]
 
 
@@ -581,7 +582,7 @@ def _texts(svg: str) -> list[str]:
 
 
 def test_ellipses_draw_every_replicate_of_every_combination(rows: pd.DataFrame) -> None:
-    svg = figures.ellipses(rows, "notebook-uniform")
+    svg = matrices.ellipses(rows, "notebook-uniform")
     assert svg.count("opacity: 0.45") == 3 * 32
     assert {"numpyro, dense", "numpyro, diagonal", "tfp, dense", "z: x[0]"} <= set(_texts(svg))
 
@@ -590,13 +591,13 @@ def test_ellipses_count_replicates_that_are_not_positive_definite(tmp_path: Path
     row = pictured("notebook-uniform", "hmc", "dense")
     row["tuned"][0] = [[1.0, 2.0], [2.0, 1.0]]
     row["tuned"][1] = [[float("nan"), 0.0], [0.0, 1.0]]
-    svg = figures.ellipses(load_rows(written(tmp_path, row)), "notebook-uniform")
+    svg = matrices.ellipses(load_rows(written(tmp_path, row)), "notebook-uniform")
     assert svg.count("opacity: 0.45") == 30
     assert "2 degenerate" in _texts(svg)
 
 
 def test_effects_have_a_panel_for_each_case_with_a_ratio(rows: pd.DataFrame) -> None:
-    titles = set(_texts(figures.effects(rows)))
+    titles = set(_texts(matrices.effects(rows)))
     assert {"notebook-uniform", "notebook-normal", "gaussian_mean", "quadratic_fit"} <= titles
     assert "mixed_sites" not in titles
 
@@ -607,9 +608,9 @@ def test_figure_of_many_panels_says_that_it_leaves_some_out(
     def told(figure: str) -> list[str]:
         return [text for text in _texts(figure) if " panels of " in text]
 
-    assert told(figures.effects(rows)) == []
-    monkeypatch.setattr(figures, "MOST_PANELS", 2)
-    (text,) = told(figures.effects(rows))
+    assert told(matrices.effects(rows)) == []
+    monkeypatch.setattr(drawing, "MOST_PANELS", 2)
+    (text,) = told(matrices.effects(rows))
     assert "(2 panels of " in text
 
 

@@ -14,7 +14,8 @@ from invmass.backends.hmc_static import HandRolledHMC
 from invmass.backends.registry import load_backend
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.quality import condition, null_condition, usable_condition
-from invmass.reports import figures, timings
+from invmass.reports import timings
+from invmass.reports.figures import speed
 from invmass.reports.page import html
 from invmass.reports.rows import RowWriter, load_rows
 from invmass.verdicts import warm_start
@@ -82,7 +83,7 @@ def test_exponents_are_those_of_the_curve(tmp_path: Path) -> None:
     assert found["points"].to_dict() == {"dimension": 4, "replicates": 3, "condition": 3}
     assert found.loc["dimension", "curve"] == "scaling-1e2, 64 chains"
     assert found.loc["condition", "curve"] == "steep-50, 64 chains"
-    assert "<svg" in figures.curves(rows)
+    assert "<svg" in speed.curves(rows)
     assert "How cost grows" in html(rows)
 
 
@@ -107,7 +108,7 @@ def test_curve_of_two_points_is_none(tmp_path: Path) -> None:
     rows = loaded(tmp_path, [timing([0.1 * c] * 5, replicates=c) for c in (4, 16)])
     assert timings.curves(rows).empty
     assert timings.exponents(rows).empty
-    assert figures.curves(rows) == ""
+    assert speed.curves(rows) == ""
 
 
 def test_savings_tell_never_from_soon(tmp_path: Path) -> None:

@@ -1,0 +1,34 @@
+"""What a verdict sees and costs, as calibrated."""
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from invmass.reports import calibration
+from invmass.reports.figures import drawing
+
+
+def power(rows: pd.DataFrame) -> str:
+    """Of a calibration: shares of the answers, and the cost; thin lines are combinations."""
+    each = list(calibration.power(rows).groupby(list(calibration.COMBINATION)))
+    together = calibration.power(rows, by=())
+    blue, red, green, *_, orange = drawing.BACKENDS
+    answers = {"passed": green, "failed": red, "undecided": orange}
+    cost = "over Wald's bound"
+    with matplotlib.rc_context(drawing.STYLE):
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        panels = [(left, answer, colour) for answer, colour in answers.items()]
+        for axes, column, colour in [*panels, (right, cost, blue)]:
+            for _, line in each:
+                axes.plot(line["effect"], line[column], color=colour, lw=0.5, alpha=0.4)
+            axes.plot(together["effect"], together[column], color=colour, lw=2, label=column)
+        right.axhline(2, color=drawing.GREY, lw=0.8, ls="--")
+        right.set_ylim(0, 5)
+        left.set_ylabel("share of the answers")
+        right.set_ylabel("mean replicates over Wald's bound")
+        for axes in (left, right):
+            axes.set_xlabel("effect, in margins")
+            axes.axvline(1, color=drawing.GREY, lw=0.8)
+        left.legend()
+        return drawing.svg(figure, "power", "Power and cost of a verdict")
