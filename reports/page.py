@@ -127,7 +127,7 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
     counts = tables.status_counts(rows)
     statuses = [name for name in counts.columns[:-1] if counts[name].any()]
     told = details(rows)
-    rates = evidence.calibration(rows)
+    faults = evidence.faults(rows)
     return {
         "overview": summary.overview(rows),
         "matrices": _matrices(rows),
@@ -147,8 +147,10 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
         "verdicts": verdicts,
         "details": _finite(told),
         "furthest": {i: detail["entries"] for i, detail in told.items() if "entries" in detail},
-        "calibration": error_rates(rates).to_dict("records"),
-        "measured": _measured(rates),
+        "calibration": error_rates(evidence.calibration(rows)).to_dict("records"),
+        "faults": evidence.fault_table(faults),
+        "unseen": evidence.unseen(faults),
+        "measured": _measured(rows),
         "provenance": tables.provenance(rows).to_dict("records"),
     }
 
@@ -243,9 +245,11 @@ def _explored(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"]))
 
 
-def _measured(rates: pd.DataFrame) -> str:
-    """On which machines, and at which commits."""
-    machines, commits = (", ".join(rates[name].dropna().unique()) for name in ("machine", "commit"))
+def _measured(rows: pd.DataFrame) -> str:
+    """Where and at which commits the suite itself was measured."""
+    measured = [evidence.calibration(rows), evidence.faults(rows)]
+    told = {name: pd.concat([each[name] for each in measured]) for name in ("machine", "commit")}
+    machines, commits = (", ".join(values.dropna().unique()) for values in told.values())
     return f"{machines}; {commits}"
 
 

@@ -43,6 +43,8 @@ def test_nothing_is_seen_where_nothing_is_planted(fault: Fault) -> None:
 def test_strengths_are_those_of_the_page() -> None:
     assert len(FAULTS) >= 30
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    lines = {(f.backend.__doc__, f.backend.strength, f.case, f.metric) for f in [*RIGHT, *FAULTS]}
+    assert len(lines) == len(RIGHT) + len(FAULTS)
     for fault in FAULTS:
         assert fault.backend.__doc__, fault.name
         assert fault.claim in CLAIMS

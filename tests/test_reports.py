@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -484,6 +485,15 @@ def test_faults_are_told_by_claim_and_by_how_many_seeds_agree() -> None:
     assert line["first"] == "✗ 3/4, ✓ 1/4, 128"
     assert line["second"] == "!"
     assert evidence.unseen(rows) == {"a constant": "no sampler depends on it"}
+
+
+def test_page_tells_which_planted_faults_are_seen(page: str) -> None:
+    faults = evidence.fault_table(pd.read_parquet(evidence.FAULTS))
+    assert len(faults) > 60
+    for fault in faults.to_dict("records"):
+        assert f'<th scope="row">{fault["planted"]}</th>' in unescape(page)
+        if fault["strength"] >= 0.2 and fault["planted_for"]:
+            assert fault[fault["planted_for"]][0] in "✗!"
 
 
 def test_page_shows_where_regularisation_dominates(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def scaled(matrices: np.ndarray, factors: np.ndarray) -> np.ndarray:
 
 
 class Wrapped10(Wrapped):
-    """The same, judged as small faults are."""
+    """The right sampler itself, judged as small faults are."""
 
     name, strength = "wrapped-10", 0.1
 
@@ -106,6 +106,6 @@ class RightNumPyro(Wrapped):
 
 
 class RightNumPyro10(RightNumPyro):
-    """The same, judged as small faults are."""
+    """NumPyro itself, judged as small faults are."""
 
     name, strength = "right-numpyro-10", 0.1
