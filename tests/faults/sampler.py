@@ -300,7 +300,7 @@ class NeverResets(Rescheduled):
 
 
 class TransientLeftIn(NeverResets):
-    """The same, from a start 30 standard deviations away."""
+    """One window for all draws, from a start 30 standard deviations away."""
 
     name = "transient-left-in"
 
