@@ -1,4 +1,4 @@
-"""Writes docs/speed.md: `python docs/speed.py`, on a machine that has nothing else to do.
+"""Writes docs/speed.md: `python docs/speed.py`, on a machine that is idle, in 40 minutes.
 
 How near our own HMC comes to a bare leapfrog loop, and what tuning many chains together saves. All
 that is compared is run in turn, in one process; figures are medians.
