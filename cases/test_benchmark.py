@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import numpy as np
 import pytest
 
 from invmass.backends.backend import Draws, Tuned
@@ -49,7 +50,8 @@ def test_sampling_time(
     """Seconds to draw from one batch of replicates, and what the draws are worth."""
     draws, timing = _time(benchmark, experiment.sample_call(0))
     gradients = int(draws.gradients.sum())
-    worth = _worth(experiment, draws) | {
+    worth = _worth(experiment, draws) | _told(experiment, draws)
+    worth |= {
         "gradients": gradients,
         "num_samples": NUM_SAMPLES,
     }
@@ -117,3 +119,15 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
 def _worth(experiment: Experiment, draws: Draws) -> dict[str, float]:
     mean = experiment.truth.moments.mean
     return effective.worth(draws.position, mean, int(draws.gradients.sum()))
+
+
+def _told(experiment: Experiment, draws: Draws) -> dict[str, float]:
+    """Diagnostics: acceptance and divergences as the library has them, and energies."""
+    log_density = jax.jit(jax.vmap(experiment.backend.log_density(experiment.case)))
+    dimension = experiment.case.dimension
+    potentials = np.asarray(log_density(draws.position.reshape(-1, dimension)))
+    return {
+        "acceptance": float(np.mean(draws.acceptance)),
+        "divergences": int(np.sum(draws.divergences)),
+        "e_bfmi": effective.e_bfmi(potentials, dimension),
+    }

@@ -65,7 +65,7 @@ def validate(pytest_args: tuple[str, ...], jobs: int, as_json: bool, **given: An
 @cli.command()
 @options("backend", "metric", "case", "tier", "seed", "num-warmup", "device", "x64", "results")
 @click.option(
-    "--chains", multiple=True, type=click.IntRange(2), help="At once; default 64, or 8; repeatable."
+    "--chains", multiple=True, type=click.IntRange(1), help="At once; default 64, or 8; repeatable."
 )
 @click.option(
     "--turns", type=click.IntRange(1), default=2, show_default=True, help="Of each timing."

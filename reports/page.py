@@ -107,6 +107,7 @@ def html(rows: pd.DataFrame, pictures: Mapping[str, str] | None = None) -> str:
         "deviation": wording.deviation,
         "plural": wording.plural,
     }
+    environment.tests["known"] = wording.known
     environment.globals |= {"symbols": wording.SYMBOLS, "known": wording.known, "words": wording}
     return environment.get_template("page.html.j2").render(_content(rows, pictures))
 

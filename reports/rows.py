@@ -36,6 +36,7 @@ TIMING = (
     "phase", "turn", "compile_seconds", "seconds", "rounds", "round_seconds", "warmup_rounds",
     "replicates", "dimension", "condition", "num_warmup", "num_samples", "gradients",
     "gradients_per_second", "peak_bytes", "min_bulk_ess", "min_square_ess", "max_rhat",
+    "acceptance", "divergences", "e_bfmi",
     "ess_per_second", "square_ess_per_second", "ess_per_gradient", "square_ess_per_gradient",
     "steps", "kappa", "kappa_bound", "usable", "threads", "load", "compilation_cache", "message",
 )  # fmt: skip

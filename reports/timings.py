@@ -19,6 +19,7 @@ PHASES = {"warm-up": "warmup", "sampling": "sampling"}
 WORTH = (
     "gradients_per_second", "min_bulk_ess", "min_square_ess", "max_rhat", "ess_per_second",
     "square_ess_per_second", "ess_per_gradient", "square_ess_per_gradient",
+    "acceptance", "divergences", "e_bfmi",
 )  # fmt: skip
 BEGINS = {
     "usable metric from the identity": "identity",

@@ -458,6 +458,10 @@ def test_benchmark_writes_the_seconds_of_each_round(tmp_path: Path) -> None:
     for row in rows.to_dict("records"):
         assert len(row["round_seconds"]) == row["rounds"] == ONCE
         assert np.median(row["round_seconds"]) == pytest.approx(row["seconds"])
+    (sampled,) = rows[rows["phase"] == "sampling"].to_dict("records")
+    assert 0.5 < sampled["acceptance"] < 1
+    assert sampled["divergences"] == 0
+    assert sampled["e_bfmi"] == pytest.approx(1, abs=0.05)  # that of a Gaussian
     answer = run(tmp_path, "compare", "A", "B", "--json")
     found = json.loads(answer.stdout)
     assert len(found["timings"]) == 2, answer.stdout + answer.stderr

@@ -68,7 +68,10 @@ def pictured(case: str, backend: str, metric: str, **fields: Any) -> Row:
 
 def timing(case: str, backend: str, metric: str, phase: str, **fields: Any) -> Row:
     numbers = {"compile_seconds": 4.2, "seconds": 0.9, "replicates": 64}
-    sampled = {"min_bulk_ess": 1800.0, "ess_per_second": 2000.0, "ess_per_gradient": 0.12}
+    sampled = {
+        "min_bulk_ess": 1800.0, "ess_per_second": 2000.0, "ess_per_gradient": 0.12,
+        "acceptance": 0.87, "divergences": 3, "e_bfmi": 0.91,
+    }  # fmt: skip
     return {
         "kind": "timing", "case": case, "backend": backend, "metric": metric, "phase": phase,
         "device": "cpu", "dtype": "float32", "gradients_per_second": 21000.0,
@@ -261,6 +264,14 @@ def test_timings_keep_compilation_warm_up_and_sampling_apart(rows: pd.DataFrame)
     assert np.isnan(
         table.loc["tfp", ["warmup_compile_seconds", "ess_per_second"]].astype(float)
     ).all()
+
+
+def test_acceptance_and_energy_of_what_was_timed_are_on_the_page(rows: pd.DataFrame) -> None:
+    page = html(rows)
+    (line,) = re.findall(r'<table class="diagnostics".*?<tbody>(.*?)</tbody>', page, re.DOTALL)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", line)
+    assert line.count("<tr>") == 1  # of what was sampled
+    assert cells == ["numpyro", "dense", "64", "0.870", "3", "0.910"]
 
 
 def test_provenance_names_every_library(rows: pd.DataFrame) -> None:

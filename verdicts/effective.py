@@ -1,4 +1,4 @@
-"""What draws are worth: their effective number, of a coordinate and of its square."""
+"""What draws are worth: their effective number, and how freely their energy moves."""
 
 import numpy as np
 
@@ -34,3 +34,18 @@ def worth(positions: np.ndarray, mean: np.ndarray, gradients: int) -> dict[str, 
         "ess_per_gradient": ess / gradients,
         "square_ess_per_gradient": square_ess / gradients,
     }
+
+
+def e_bfmi(log_densities: np.ndarray, dimension: int) -> float:
+    """What E-BFMI, `mean (E' - E)² / Var E` of successive energies, comes to: `d / (d/2 + Var U)`.
+
+    Up to its own Monte Carlo error, whatever the metric: the potential U is the posterior's, and a
+    Gaussian momentum has a kinetic energy of variance d/2, drawn anew for each draw. 1 on a
+    Gaussian; below 0.3 momenta are too weak for the energies that the posterior has.
+    Source: Betancourt, arXiv:1604.00695, §3, with `E = U + K`.
+
+    Args:
+        log_densities: at draws, up to a constant, any shape.
+        dimension: d.
+    """
+    return float(dimension / (dimension / 2 + np.var(log_densities.astype(np.float64))))
