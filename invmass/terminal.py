@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+WIDEST = 1000  # of a line, where nobody counts
 STYLE = {
     "pass": "green",
     "matches": "green",
@@ -36,11 +37,14 @@ def matrix(title: str, names: list[str], values: list[Any]) -> None:
 
 
 def table(title: str, rows: list[dict[str, Any]]) -> None:
-    """Rows with the same keys, coloured by their verdict."""
+    """Rows with the same keys, coloured by their verdict; a file or a pipe takes any width."""
     shown = Table(title=title, title_justify="left", title_style="bold")
     for column in rows[0]:
-        shown.add_column(column)
+        shown.add_column(column, overflow="fold")
     for row in rows:
         cells = [str(cell) for cell in row.values()]
         shown.add_row(*cells, style=STYLE.get(str(row.get("verdict"))))
-    Console().print(shown)
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDEST
+    console.print(shown)

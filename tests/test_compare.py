@@ -82,7 +82,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "invmass", *words],
         cwd=folder, capture_output=True, text=True, timeout=300, check=False,
-        env=shell | {"COLUMNS": "200"},
+        env=shell,
     )  # fmt: skip
 
 
