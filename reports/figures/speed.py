@@ -107,8 +107,9 @@ def releases(rows: pd.DataFrame) -> str:
             for ax in (judged, warmup, worth):
                 ax.set_xticks(range(len(versions)), versions, rotation=30, ha="right")
                 ax.set_ylim(bottom=0)
-            if warmup.lines:
-                warmup.legend(fontsize=7)
+            for ax in (judged, warmup) if warmup.lines else (judged,):
+                ax.set_ylim(top=1.35 * ax.get_ylim()[1])  # room for what explains it
+                ax.legend(fontsize=7, loc="upper left")
         for ax, title in zip(
             axes[0], ("checks", "seconds of warm-up", "min ESS per gradient"), strict=True
         ):
@@ -144,7 +145,6 @@ def _release_counts(axes: Axes, panel: pd.DataFrame, versions: Sequence[str]) ->
     place = np.arange(len(versions))
     axes.bar(place, good, width=0.6, color=drawing.BACKENDS[2], label="pass")
     axes.bar(place, bad, width=0.6, bottom=good, color=drawing.BACKENDS[1], label="not")
-    axes.legend(fontsize=7)
 
 
 def _release_line(
