@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import jax
 import numpy as np
@@ -134,6 +134,8 @@ class Backend(abc.ABC):
             `"supplied"`, if it cannot keep a metric that is handed to it.
         default_cases: those that it is judged on where neither cases nor backends are named; None
             for all.
+        default_tier: "full" for a very slow library: unless it is named itself, it is judged on
+            them alone, and in the full tier.
         largest_dense: coordinates up to which a dense metric is tuned in reasonable time.
         target_acceptance: what its step size is tuned for; None if it does not say.
         metropolis: a draw either is the end of its trajectory or repeats the one before, so that
@@ -146,6 +148,7 @@ class Backend(abc.ABC):
     estimators: ClassVar[Mapping[str, Estimator]]
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = MappingProxyType({})
     default_cases: ClassVar[frozenset[str] | None] = None
+    default_tier: ClassVar[Literal["quick", "full"]] = "quick"
     largest_dense: ClassVar[int] = 100
     target_acceptance: ClassVar[float | None] = None
     metropolis: ClassVar[bool] = False

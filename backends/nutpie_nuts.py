@@ -1,7 +1,6 @@
 """nutpie's NUTS, written in Rust: it takes any function of NumPy arrays for its log density."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any, ClassVar, final
 
 import jax
@@ -9,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
+from invmass.backends.python_density import LogDensity, log_density, seeds
 from invmass.cases.case import Case
 from invmass.geometry.errors import BackendFaultError, UsageError
 from invmass.geometry.estimators import FISHER_DIAGONAL, Estimator
 from invmass.geometry.families import Array
 from invmass.geometry.transforms import Transforms
 
-LogDensity = Callable[[np.ndarray], tuple[float, np.ndarray]]  # and its gradient
 Chain = dict[str, np.ndarray]  # by draw
 
 _VECTORS = ("z", "mass_matrix_inv")
@@ -63,10 +62,10 @@ class NutpieNUTS(Backend):
     ) -> Tuned:
         if supplied is not None:
             raise UsageError(f"nutpie lacks {self.why_lacking('supplied')}")
-        log_density = _log_density(case, jnp.zeros(()).dtype)
+        called = log_density(case, jnp.zeros(()).dtype)
         chains = [
-            _run(log_density, start, seed, num_warmup, 0)
-            for seed, start in zip(_seeds(keys), starts, strict=True)
+            _run(called, start, seed, num_warmup, 0)
+            for seed, start in zip(seeds(keys), starts, strict=True)
         ]
         return Tuned(
             inverse_mass_matrix=np.stack([chain["mass_matrix_inv"][-1] for chain in chains]),
@@ -81,11 +80,11 @@ class NutpieNUTS(Backend):
         Raises:
             BackendFaultError: nutpie drew with another metric than the tuned one.
         """
-        log_density = _log_density(case, jnp.zeros(()).dtype)
+        called = log_density(case, jnp.zeros(()).dtype)
         replicates = tuned.position, tuned.inverse_mass_matrix, tuned.step_size
         chains = [
-            _draw(log_density, seed, num_samples, *replicate)
-            for seed, *replicate in zip(_seeds(keys), *replicates, strict=True)
+            _draw(called, seed, num_samples, *replicate)
+            for seed, *replicate in zip(seeds(keys), *replicates, strict=True)
         ]
         return Draws(position=np.stack([chain["z"] for chain in chains]), **_totals(chains))
 
@@ -111,7 +110,7 @@ def window(chain: Chain) -> int:
 
 
 def _draw(
-    log_density: LogDensity,
+    called: LogDensity,
     seed: int,
     num_samples: int,
     start: np.ndarray,
@@ -122,11 +121,11 @@ def _draw(
 
     So it is given the coordinates y, `z = start + s y`, in which that is the metric: s = M⁻¹ |∇|.
     """
-    slope = np.abs(log_density(start)[1])
+    slope = np.abs(called(start)[1])
     scale = np.where(slope > 0, metric * slope, np.sqrt(metric))  # where it is flat, 1
 
     def scaled(y: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = log_density(start + scale * y)
+        value, gradient = called(start + scale * y)
         return value, scale * gradient
 
     origin, held = np.zeros_like(start), str(float(step_size))
@@ -139,7 +138,7 @@ def _draw(
 
 
 def _run(
-    log_density: LogDensity, start: np.ndarray, seed: int, tune: int, draws: int, **settings: Any
+    called: LogDensity, start: np.ndarray, seed: int, tune: int, draws: int, **settings: Any
 ) -> Chain:
     """All draws and statistics of one chain, warm-up and after."""
     import nutpie
@@ -149,7 +148,7 @@ def _run(
     start = np.asarray(start, dtype=np.float64)
     model = from_pyfunc(
         len(start),
-        make_logp_fn=lambda: log_density,
+        make_logp_fn=lambda: called,
         make_expand_fn=lambda *_: lambda z: {"z": z},
         expanded_dtypes=[start.dtype],
         expanded_shapes=[start.shape],
@@ -177,28 +176,6 @@ def _run(
             elif name in _NUMBERS:
                 chain[name] = column.to_numpy(zero_copy_only=False)
     return chain
-
-
-@cache
-def _log_density(case: Case, dtype: Any) -> LogDensity:
-    """The log density of a case and its gradient, computed by JAX in its ambient precision."""
-    posterior = case.posterior.on_device()
-
-    @jax.jit
-    def program(z: Array) -> Array:  # one result costs half of what two cost
-        value, gradient = jax.value_and_grad(posterior.log_density)(z)
-        return jnp.concatenate([value[None], gradient])
-
-    def call(z: np.ndarray) -> tuple[float, np.ndarray]:
-        found = np.asarray(program(z), dtype=np.float64)
-        return float(found[0]), found[1:]
-
-    return call
-
-
-def _seeds(keys: jax.Array) -> list[int]:
-    words = np.asarray(jax.random.key_data(keys), dtype=np.uint64)
-    return [int(high) << 32 | int(low) for high, low in words]
 
 
 def _totals(chains: Sequence[Chain]) -> dict[str, np.ndarray]:

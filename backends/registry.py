@@ -15,6 +15,7 @@ OWN = {
     "blackjax": "invmass.backends.blackjax_nuts:BlackJAXNUTS",
     "tfp": "invmass.backends.tfp_nuts:TFPNUTS",
     "nutpie": "invmass.backends.nutpie_nuts:NutpieNUTS",
+    "pymc": "invmass.backends.pymc_nuts:PyMCNUTS",
 }
 GROUP = "invmass.backends"  # of entry points, in packages of others
 

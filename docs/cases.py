@@ -17,10 +17,10 @@ INTRODUCTION = """# The cases
 
 Written by `python docs/cases.py`. Each picture shows exact draws, made without a sampler, of the
 first coordinate and the last: left in constrained space x, right in unconstrained space z as Stan,
-BlackJAX, nutpie and our own HMC have it (others may differ: `invmass fisher CASE`). Over them in z
-the inverse Fisher information at the true parameters, in orange, and the covariance, dashed: the
-matrix that warm-up estimates. Curves and ellipses of one standard deviation; they are those of a
-normal distribution about the mean.
+BlackJAX, nutpie, PyMC and our own HMC have it (others may differ: `invmass fisher CASE`). Over them
+in z the inverse Fisher information at the true parameters, in orange, and the covariance, dashed:
+the matrix that warm-up estimates. Curves and ellipses of one standard deviation; they are those of
+a normal distribution about the mean.
 
 The *gap* is how far the covariance is from the inverse Fisher: the largest deviation among the
 entries of one whitened by the other, of the logarithm of a ratio or of a correlation. Up to 0.05

@@ -27,7 +27,7 @@ from invmass.backends.hmc.metric import (
 )
 from invmass.backends.hmc.sampler import PATH_LENGTH, WarmedUp, draw, draw_noise, warm_up
 from invmass.backends.hmc.schedule import pooled_schedule
-from invmass.backends.registry import OWN, load_backend
+from invmass.backends.registry import load_backend
 from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.families import Array
@@ -42,7 +42,7 @@ SIZES = ((100, 64), (2, 1024))  # dimension, chains
 STEPS, TRANSITIONS = 20, 100  # of a path, as in the lecture, on average; of a chain
 GAUSSIAN, THOUSAND = "scaling-100-1e2", "scaling-1000-1e2"
 POOLED_STEPS, CHAINS = 200, 64
-NUTS = ("numpyro", "blackjax", "tfp")
+HMC, NUTS = ("hmc", "hmc-pooled"), ("numpyro", "blackjax", "tfp")
 
 
 def main() -> None:
@@ -303,8 +303,7 @@ def worth() -> list[dict[str, Any]]:
         case = all_cases()[name]
         experiments = {
             backend: Experiment(case, load_backend(backend), "dense", Settings(), CHAINS)
-            for backend in OWN
-            if "dense" in load_backend(backend).estimators
+            for backend in (*HMC, *NUTS)
         }
         timed = in_turn({name: one.sample_call(0) for name, one in experiments.items()})
         rates = {}

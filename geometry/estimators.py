@@ -25,6 +25,7 @@ class Regularisation(enum.Enum):
     """
 
     NONE = "none"
+    BIASED = "(n-1)/n C"
     STAN = "n/(n+5) C + 1e-3 · 5/(n+5) I"
     ORACLE = "variances as they are, correlations (1 - ρ) R, ρ of oracle approximating shrinkage"
 
@@ -125,6 +126,8 @@ class Estimator:
         """
         if self.regularisation is Regularisation.NONE:
             return metric
+        if self.regularisation is Regularisation.BIASED:
+            return (draws - 1) / draws * metric
         if self.regularisation is Regularisation.ORACLE:
             return _oracle_shrunk(metric, draws)
         floor = np.eye(len(metric)) if self.dense else np.ones(len(metric))
@@ -204,6 +207,7 @@ WELFORD_DENSE = Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisati
 WELFORD_BLOCK = replace(WELFORD_DENSE, block=True)
 RUNNING_VARIANCE = Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.NONE)
 RUNNING_COVARIANCE = Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.NONE)
+BIASED_VARIANCE = Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.BIASED)
 POOLED_DENSE = Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.ORACLE)
 FISHER_DIAGONAL = Estimator(Rule.FISHER_DIVERGENCE, dense=False, regularisation=Regularisation.NONE)
 FISHER_LOW_RANK = Estimator(
@@ -225,6 +229,7 @@ ESTIMATORS: Mapping[str, Estimator] = {
     "welford_block": WELFORD_BLOCK,
     "running_variance": RUNNING_VARIANCE,
     "running_covariance": RUNNING_COVARIANCE,
+    "biased_variance": BIASED_VARIANCE,
     "pooled_dense": POOLED_DENSE,
     "fisher_diagonal": FISHER_DIAGONAL,
     "fisher_low_rank": FISHER_LOW_RANK,

@@ -108,7 +108,8 @@ def test_every_metric_is_tuned_or_lacked_by_every_backend() -> None:
 
 def test_dense_metrics_of_many_coordinates_are_left_to_those_who_share_them() -> None:
     cells = select_cells(["scaling-1000-1e2", "scaling-100-1e2", "prior-normal"], [], ["dense"])
-    dense = [name for name in OWN if "dense" in load_backend(name).estimators]
+    quick = [name for name in OWN if load_backend(name).default_tier == "quick"]
+    dense = [name for name in quick if "dense" in load_backend(name).estimators]
     tuned = {(cell.case, cell.backend) for cell in cells if cell.backend in dense}
     assert tuned == {("scaling-1000-1e2", "hmc-pooled")} | {
         ("scaling-100-1e2", name) for name in dense
@@ -134,6 +135,17 @@ def test_slow_backend_is_judged_on_its_default_cases_unless_some_are_named() -> 
     assert judged([], [], "nutpie") == default < judged([], [], "hmc")
     assert judged([], ["nutpie"], "nutpie") == judged([], [], "hmc")
     assert judged(named, [], "nutpie") == judged(named, ["nutpie"], "nutpie") == set(named)
+
+
+def test_very_slow_backend_is_judged_in_the_full_tier_unless_it_is_named() -> None:
+    def judged(cases: list[str], backends: list[str]) -> set[tuple[str, str]]:
+        cells = select_cells(cases, backends, [])
+        return {(cell.case, cell.tier) for cell in cells if cell.backend == "pymc"}
+
+    default, other = "gaussian_mean", "notebook-uniform"
+    assert judged([], []) == judged([default, other], []) == {(default, "full")}
+    assert judged([default, other], ["pymc"]) == {(default, "quick"), (other, "quick")}
+    assert judged([], ["pymc"]) > {(default, "quick"), ("funnel", "full")}
 
 
 def test_block_metric_is_split_by_sites_and_joined_in_declared_order() -> None:

@@ -15,7 +15,7 @@ from invmass.reports.rows import load_rows
 from invmass.verdicts import conduct
 
 HERE = Path(__file__).parent
-BACKENDS = ["hmc", "hmc-pooled", "numpyro", "blackjax", "tfp", "nutpie"]
+BACKENDS = ["hmc", "hmc-pooled", "numpyro", "blackjax", "tfp", "nutpie", "pymc"]
 ON_ONE = ("--case", "gaussian_mean", "--metric", "diagonal")
 
 
@@ -279,7 +279,8 @@ def test_no_sampler_library_is_imported_before_its_backend_is_used(tmp_path: Pat
         "import invmass.direct\n"
         "from invmass.backends.registry import select_backends\n"
         f"assert [b.name for b in select_backends([])] == {BACKENDS}\n"
-        "loaded = {'numpyro', 'blackjax', 'tensorflow_probability', 'nutpie'} & set(sys.modules)\n"
+        "libraries = {'numpyro', 'blackjax', 'tensorflow_probability', 'nutpie', 'pymc'}\n"
+        "loaded = libraries & set(sys.modules)\n"
         "assert not loaded, loaded\n"
     )
     answer = subprocess.run(

@@ -16,7 +16,8 @@ _RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")  # full tier, not o
 class Cell(NamedTuple):
     """A combination by its names, as test ids show it; `spec` is what loads the backend.
 
-    `tier` is that of the case, "full" for a rare metric, or "quick" if the case was asked for.
+    `tier` is that of the case, or "quick" if the case was asked for; "full" for a rare metric, and
+    for a very slow library that was not asked for.
     `chains` is the number of replicates in one call, if it is not the usual one.
     """
 
@@ -48,14 +49,18 @@ def select_cells(
     check_metrics(chosen, metrics)
     specs = list(dict.fromkeys(backends)) or [backend.name for backend in chosen]
 
-    def tier(case: Case, metric: str) -> str:
-        return "quick" if cases else "full" if _is_rare(metric, metrics) else case.tier
+    def tier(case: Case, backend: Backend, metric: str) -> str:
+        if backend.default_tier == "full" and not backends:
+            return "full"
+        if cases:
+            return "quick"
+        return "full" if _is_rare(metric, metrics) else case.tier
 
     return [
-        Cell(case.name, spec, backend.name, metric, tier(case, metric))
+        Cell(case.name, spec, backend.name, metric, tier(case, backend, metric))
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
-        if cases or not _is_left_out(case, backend, backends)
+        if _is_wanted(case, backend, cases, backends)
         for metric in [*lacking(backend, metrics), *metrics_for(case, backend, metrics)]
     ]
 
@@ -74,10 +79,15 @@ def _has_no_dense(case: Case, backend: Backend) -> bool:
     return case.diagonal_only or case.dimension > backend.largest_dense
 
 
-def _is_left_out(case: Case, backend: Backend, named: Sequence[str]) -> bool:
-    """Of what is judged where no case is named; of a slow backend not named itself, most."""
-    usual = backend.default_cases
-    return case.tier == "named" or not (named or usual is None or case.name in usual)
+def _is_wanted(case: Case, backend: Backend, cases: Sequence[str], backends: Sequence[str]) -> bool:
+    """Of a slow backend few cases, unless it was asked for, or, if it is not very slow, a case.
+
+    A case that belongs to neither tier has to be asked for.
+    """
+    if case.tier == "named" and not cases:
+        return False
+    asked = backends or (cases and backend.default_tier == "quick")
+    return bool(asked) or backend.default_cases is None or case.name in backend.default_cases
 
 
 def _is_rare(metric: str, chosen: Sequence[str]) -> bool:
