@@ -130,18 +130,17 @@ def _warm_up_program(metric: str, adapt: bool, num_warmup: int) -> Any:
             chain_method="vectorized",
             progress_bar=False,
         )
-        mcmc.warmup(
-            keys,
-            posterior,
-            init_params=jax.vmap(posterior.unflatten)(starts),
-            extra_fields=_FIELDS,
-            collect_warmup=True,
-        )
-        adapted = mcmc.last_state.adapt_state
+        beginnings = keys, jax.vmap(posterior.unflatten)(starts)
+        single = len(starts) == 1  # NumPyro's chains have no axis if there is but one
+        key, start = jax.tree.map(lambda x: x[0], beginnings) if single else beginnings
+        mcmc.warmup(key, posterior, init_params=start, extra_fields=_FIELDS, collect_warmup=True)
+        last = mcmc.last_state
+        end = last.z, last.adapt_state.inverse_mass_matrix, last.adapt_state.step_size
+        z, matrices, step_size = jax.tree.map(lambda x: x[None], end) if single else end
         state = {
-            "inverse_mass_matrix": _joined(adapted.inverse_mass_matrix, posterior, metric),
-            "step_size": adapted.step_size,
-            "position": jax.vmap(posterior.flatten)(mcmc.last_state.z),
+            "inverse_mass_matrix": _joined(matrices, posterior, metric),
+            "step_size": step_size,
+            "position": jax.vmap(posterior.flatten)(z),
         }
         return state, mcmc.get_extra_fields(group_by_chain=True)
 

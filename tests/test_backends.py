@@ -148,6 +148,19 @@ def test_very_slow_backend_is_judged_in_the_full_tier_unless_it_is_named() -> No
     assert judged([], ["pymc"]) > {(default, "quick"), ("funnel", "full")}
 
 
+@pytest.mark.parametrize("metric", ["diagonal", "block"])
+def test_numpyros_single_chain_is_one_of_two(metric: str) -> None:
+    """It has other shapes there. Few steps: later, rounding makes a difference."""
+    pytest.importorskip("numpyro")
+    case, numpyro = all_cases()["mixed_sites"], load_backend("numpyro")
+    keys = jax.random.split(jax.random.key(0), 2)
+    starts = Experiment(case, numpyro, metric, Settings()).starts(2)
+    one, two = (numpyro.warm_up(case, metric, keys[:n], starts[:n], 3) for n in (1, 2))
+    one.check(case.dimension, 1, metric == "block", "numpyro")
+    for name in ("inverse_mass_matrix", "step_size", "position", "acceptance", "gradients"):
+        np.testing.assert_allclose(getattr(one, name)[0], getattr(two, name)[0], rtol=1e-3)
+
+
 def test_block_metric_is_split_by_sites_and_joined_in_declared_order() -> None:
     """mixed_sites declares level, shares, bend, gain: the block is level and bend."""
     pytest.importorskip("numpyro")
