@@ -229,6 +229,18 @@ def test_page_is_no_wider_than_its_screen(visit: Any, index: Path, width: int) -
         assert page.evaluate(f"{element}.scrollWidth <= {element}.clientWidth"), element
 
 
+OUT_OF_REACH = """() => [...document.querySelectorAll("*")].filter(e =>
+    e.scrollWidth > e.clientWidth && ["auto", "scroll"].includes(getComputedStyle(e).overflowX)
+    && e.tabIndex < 0 && !e.querySelector("a[href], button, input, [tabindex='0']")
+).map(e => e.outerHTML.slice(0, 80))"""
+
+
+def test_whatever_scrolls_sideways_takes_the_keyboard(visit: Any, index: Path) -> None:
+    page = visit(index, viewport={"width": 390, "height": 800})
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    assert page.evaluate(OUT_OF_REACH) == []
+
+
 def test_many_rows_are_filtered_and_opened(visit: Any, judged: list[Row], tmp_path: Path) -> None:
     times = range(-(-MANY // len(judged)))
     copies = [row | {"case": f"{row['case']}-{i}"} for i in times for row in judged]
