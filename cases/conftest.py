@@ -15,8 +15,10 @@ import pytest
 from invmass.backends.backend import Backend
 from invmass.backends.registry import load_backend
 from invmass.cases.catalogue import all_cases
+from invmass.isolation import workers
 from invmass.plugin import RECORD, TIMING, WRITER, option
 from invmass.verdicts.claims import CLAIMS
+from invmass.verdicts.cores import keep_to_share
 from invmass.verdicts.equivalence import Status
 from invmass.verdicts.experiment import Experiment
 from invmass.verdicts.explain import explain
@@ -62,6 +64,7 @@ def _cells(config: pytest.Config) -> list[Cell]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _jax(request: pytest.FixtureRequest) -> Iterator[None]:
+    keep_to_share(workers(request.config))
     problem = configure_jax(
         device=option(request.config, "device"), x64=option(request.config, "x64")
     )

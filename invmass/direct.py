@@ -29,6 +29,7 @@ from invmass.reports.rows import RowWriter, read_rows
 from invmass.terminal import matrix, table
 from invmass.verdicts import exploration, judge
 from invmass.verdicts.claims import answers
+from invmass.verdicts.cores import cores_at_hand, keep_to_cores
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.record import answer_record
@@ -160,7 +161,7 @@ def repeat(row_id: str, results: Path) -> None:
     """Judge once more what the verdict in row ROW_ID judged, and say whether it came out the same.
 
     The exit status is that of the verdict. Same seed, machine and versions give the same numbers,
-    bit for bit; what has changed among those is named.
+    bit for bit, on as many cores as then; what has changed among those is named.
     """
     found = [row for row in read_rows(results) if row.get("row_id") == row_id]
     if not found:
@@ -170,6 +171,7 @@ def repeat(row_id: str, results: Path) -> None:
     if words[:2] != ["invmass", "check"]:
         raise UsageError(f"row {row_id} is no verdict, but of kind {old['kind']!r}")
     status = PASS
+    keep_to_cores(old.get("cores") or cores_at_hand())
     with TemporaryDirectory() as folder:
         try:
             check.main([*words[2:], "--results", folder], standalone_mode=False)

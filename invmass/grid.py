@@ -21,6 +21,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from invmass.geometry.errors import UsageError
 from invmass.reports.rows import RowWriter
+from invmass.verdicts.cores import keep_to_cores, keep_to_share
 
 Task = TypeVar("Task")
 Row = dict[str, Any]
@@ -60,7 +61,8 @@ class Processes(Executor):
         from pebble import ProcessPool
 
         spawn = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
-        self.pool, self.limit = ProcessPool(count, max_tasks=RENEWED, context=spawn), limit
+        self.limit = limit
+        self.pool = ProcessPool(count, RENEWED, keep_to_share, [count], context=spawn)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return self.pool.schedule(fn, args=args, kwargs=kwargs, timeout=self.limit)
@@ -177,7 +179,9 @@ def _alone(limit: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     from distributed import get_client, get_worker
 
     with _turn:
-        began = [get_worker().get_current_task(), "began"]
+        worker = get_worker()
+        keep_to_cores(worker.state.nthreads)
+        began = [worker.get_current_task(), "began"]
         client = get_client()
         if time.time() - client.get_metadata(began, default=time.time()) >= limit:
             raise TimeoutError

@@ -156,6 +156,11 @@ def pytest_testnodedown(node: Any, error: object | None) -> None:
             path.rename(path.with_name(path.name.rpartition("@")[0] + ".lost"))
 
 
+def workers(config: pytest.Config) -> int:
+    """How many processes run the checks beside each other, this one among them."""
+    return getattr(config, "workerinput", {}).get("workercount", 1)
+
+
 def lost_check(config: pytest.Config, nodeid: str) -> tuple[Running, str] | None:
     """The check with this id, if a process was lost with it, and how."""
     for path in config.stash[FOLDER].glob("*.lost"):

@@ -1,9 +1,16 @@
-"""Room for what is compiled next."""
+"""Room for what is compiled next, and cores for who compiles it."""
 
 import sys
 from collections.abc import Iterator
 
 import pytest
+
+from invmass.isolation import workers
+from invmass.verdicts.cores import keep_to_share
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    keep_to_share(workers(config))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -16,6 +16,7 @@ import platformdirs
 
 from invmass.backends.backend import Backend
 from invmass.backends.replicates import default_device, devices
+from invmass.verdicts.cores import cores_at_hand
 
 
 def configure_jax(device: str | None, x64: bool) -> str | None:
@@ -62,9 +63,10 @@ def software(backend: Backend) -> dict[str, Any]:
 
 def threads() -> str:
     """Cores that this process may use, and the settings that say how many threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     names = ("XLA_FLAGS", "OMP_NUM_THREADS")
-    return ", ".join([f"{cores} cores", *(f"{n}={os.environ[n]}" for n in names if os.getenv(n))])
+    return ", ".join(
+        [f"{cores_at_hand()} cores", *(f"{n}={os.environ[n]}" for n in names if os.getenv(n))]
+    )
 
 
 def load() -> float | None:
@@ -103,7 +105,7 @@ def _versions() -> dict[str, str]:
 def _machine() -> dict[str, Any]:
     return {
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
-        "cores": os.cpu_count(),
+        "cores": cores_at_hand(),
     }
 
 
