@@ -124,12 +124,12 @@ class Case:
         cache = self.__dict__.setdefault("_start_blocks", {})
         if (seed, block) not in cache:
             draws = self.reference.exact_draws(_START_BLOCK, (seed, block))
-            cache[seed, block] = self._own_to_free(draws)
+            cache[seed, block] = self.truth_in_own_space.unconstrained_to_free(draws)
         return cache[seed, block]
 
     @cached_property
     def _free_points(self) -> np.ndarray:
-        return self._own_to_free(self.reference.points)
+        return self.truth_in_own_space.unconstrained_to_free(self.reference.points)
 
     @cached_property
     def constrained_moments(self) -> Moments:
@@ -146,27 +146,6 @@ class Case:
         cache = self.__dict__.setdefault("_truths", {})
         return cache.setdefault(tuple(transforms.items()), Truth(self, transforms))
 
-    def free_to_unconstrained(self, points: np.ndarray, transforms: Transforms) -> np.ndarray:
-        """Rows of free constrained coordinates as rows of z, shape (N, d), in float64."""
-        posterior = self.posterior
-
-        def to_z(v: Array) -> Array:
-            return posterior.flatten(posterior.to_unconstrained(posterior.from_free(v), transforms))
-
-        return by_rows(to_z)(points)
-
-    def unconstrained_to_free(self, points: np.ndarray, transforms: Transforms) -> np.ndarray:
-        """The inverse of `free_to_unconstrained`."""
-        posterior = self.posterior
-
-        def to_free(z: Array) -> Array:
-            return posterior.free(posterior.to_constrained(posterior.unflatten(z), transforms))
-
-        return by_rows(to_free)(points)
-
-    def _own_to_free(self, points: np.ndarray) -> np.ndarray:
-        return self.unconstrained_to_free(points, self.posterior.default_transforms)
-
 
 @dataclass(frozen=True, eq=False)
 class Truth:
@@ -177,6 +156,33 @@ class Truth:
 
     case: Case
     transforms: Transforms
+
+    @cached_property
+    def free_to_unconstrained(self) -> Callable[[np.ndarray], np.ndarray]:
+        """Turns rows of free constrained coordinates into rows of z, shape (N, d), in float64."""
+        posterior = self.case.posterior
+
+        def to_z(v: Array) -> Array:
+            x = posterior.from_free(v)
+            return posterior.flatten(posterior.to_unconstrained(x, self.transforms))
+
+        return by_rows(to_z)
+
+    @cached_property
+    def unconstrained_to_free(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The inverse of `free_to_unconstrained`."""
+        posterior = self.case.posterior
+
+        def to_free(z: Array) -> Array:
+            return posterior.free(posterior.to_constrained(posterior.unflatten(z), self.transforms))
+
+        return by_rows(to_free)
+
+    @cached_property
+    def log_densities(self) -> Callable[[np.ndarray], Array]:
+        """Unconstrained log densities of rows of z, shape (N,), in the ambient precision."""
+        log_density = self.case.posterior.log_density
+        return jax.jit(jax.vmap(lambda z: log_density(z, self.transforms)))
 
     @cached_property
     def position(self) -> np.ndarray:
@@ -211,13 +217,13 @@ class Truth:
         cache = self.__dict__.setdefault("_starts", {})
         if (seed, blocks) not in cache:
             free = self.case.starts(seed, blocks * _START_BLOCK)
-            cache[seed, blocks] = self.case.free_to_unconstrained(free, self.transforms)
+            cache[seed, blocks] = self.free_to_unconstrained(free)
         return cache[seed, blocks][:count]
 
     @cached_property
     def moments(self) -> Moments:
         """Mean, covariance and kurtosis of z."""
-        points = self.case.free_to_unconstrained(self.case._free_points, self.transforms)
+        points = self.free_to_unconstrained(self.case._free_points)
         return self.case.reference.moments(points)
 
     @property
@@ -230,7 +236,7 @@ class Truth:
     def score_covariance(self) -> np.ndarray:
         """`Cov(∇ log π(z)) = E[-∇² log π(z)]`."""
         posterior = self.case.posterior
-        points = self.case.free_to_unconstrained(self.case._free_points, self.transforms)
+        points = self.free_to_unconstrained(self.case._free_points)
         scores = by_rows(jax.grad(lambda z: posterior.log_density(z, self.transforms)))(points)
         return self.case.reference.moments(scores).covariance
 

@@ -69,7 +69,7 @@ def picture(case: Case, truth: Truth) -> Figure:
     """Densities in x and in z."""
     shown = [0] if case.dimension == 1 else [0, -1]
     free = case.starts(0, DRAWS)
-    z = case.free_to_unconstrained(free, truth.transforms)[:, shown]
+    z = truth.free_to_unconstrained(free)[:, shown]
     free, labels = free[:, shown], [case.posterior.coordinates[i] for i in shown]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 2.8), layout="constrained")

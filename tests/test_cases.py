@@ -167,8 +167,8 @@ def test_starts_of_a_simplex_leave_out_its_last_part() -> None:
 def test_free_points_round_trip_through_the_unconstrained_space(name: str) -> None:
     case = all_cases()[name]
     z = case.reference.points[:: len(case.reference.points) // 50]
-    free = case._own_to_free(z)
-    again = case.free_to_unconstrained(free, case.posterior.default_transforms)
+    truth = case.truth_in_own_space
+    again = truth.free_to_unconstrained(truth.unconstrained_to_free(z))
     np.testing.assert_allclose(again, z, rtol=1e-9, atol=1e-9)
 
 
