@@ -111,6 +111,7 @@ def draws(experiment: Experiment) -> Verdict:
         if np.all(np.isfinite(moments.covariance))
     }
     squares = "rni,rni->ri" if experiment.large else "rni,rnj->rij"
+    averages: dict[str, tuple[list[np.ndarray], list[np.ndarray]]]
     averages = {name: ([], []) for name in spaces}  # of whitened draws and of their squares
 
     def averaged(space: str, count: int) -> tuple[np.ndarray, np.ndarray]:
