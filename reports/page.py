@@ -25,7 +25,7 @@ from invmass.reports.junit import junit
 from invmass.reports.releases import releases
 
 OPEN = ("fail", "error", "inconclusive")
-MOST_TOLD = 5  # of what does not hold, at the top
+MOST_TOLD = 5  # of what does not hold, and of what is known not to, at the top
 MOST_PORTRAYED = 6  # cases
 DOMINANT = np.log(2.0)  # of the logarithm of a ratio
 
@@ -144,6 +144,7 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
         "exponents": timings.exponents(rows).to_dict("records"),
         "open": OPEN,
         "off": _off(rows),
+        "known_failures": tables.known_failures(rows).head(MOST_TOLD).to_dict("records"),
         "failures": [v for v in verdicts if v["status"] in OPEN],
         "verdicts": verdicts,
         "details": _finite(told),

@@ -102,11 +102,18 @@ def status_counts(rows: pd.DataFrame) -> pd.DataFrame:
     return counts.rename_axis(index="backend", columns=None)
 
 
+def known_failures(rows: pd.DataFrame) -> pd.DataFrame:
+    """The newest verdicts that fail as expected; `message` says why they are."""
+    newest = verdicts(rows)
+    return newest[newest["status"] == "expected failure"]
+
+
 def provenance(rows: pd.DataFrame) -> pd.DataFrame:
     """Versions and machine: columns item and value, several values of one item side by side."""
     items: dict[str, dict[str, None]] = {}
     for name in ("machine", "cores", "device", "dtype", "python", "commit", "run_id"):
-        items[name] = _distinct(rows[name].dropna())
+        item = "cores of a process" if name == "cores" else name
+        items[item] = _distinct(rows[name].dropna())
     for versions in rows["versions"]:
         for name, version in (versions if isinstance(versions, Mapping) else {}).items():
             items.setdefault(name, {})[str(version)] = None
