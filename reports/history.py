@@ -3,14 +3,13 @@
 The commit is that of the suite's checkout; where a wheel was called in another, it is that one's.
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from invmass.reports import tables
 
 COUNTED = ("pass", "fail", "inconclusive", "error", "expected failure")
+LINE = ["commit", *tables.PLACE]
 
 
 def commits(rows: pd.DataFrame) -> pd.DataFrame:
@@ -23,24 +22,20 @@ def commits(rows: pd.DataFrame) -> pd.DataFrame:
     judged = tables.located(rows[rows["kind"].eq("verdict") & rows["commit"].notna()])
     if judged["commit"].nunique() < 2:
         return pd.DataFrame()
-    groups = judged.groupby(["commit", *tables.PLACE], dropna=False)
-    lines = [
-        dict(zip(("commit", *tables.PLACE), key, strict=True)) | _line(group)
-        for key, group in groups
-    ]
-    return pd.DataFrame(lines).sort_values("since", kind="stable").reset_index(drop=True)
+    judged[LINE] = judged[LINE].fillna("")
+    since = judged.groupby(LINE)["time"].min().rename("since")
+    counts = tables.verdicts(judged, within=LINE).groupby(LINE)["status"].value_counts()
+    counts = counts.unstack(fill_value=0).reindex(columns=COUNTED, fill_value=0)
+    lines = pd.concat([since, counts], axis=1).join(_furthest(judged))
+    lines["furthest"] = lines["furthest"].fillna("")
+    return lines.reset_index().sort_values("since", kind="stable", ignore_index=True)
 
 
-def _line(judged: pd.DataFrame) -> dict[str, Any]:
-    newest = tables.verdicts(judged)
-    counts = newest["status"].value_counts()
-    headline = tables.headline(judged)
-    distances = np.abs(tables.offsets(headline)[:, 1])
-    known = np.isfinite(distances)
-    line: dict[str, Any] = {"since": judged["time"].min(), "distance": np.nan, "furthest": ""}
-    line |= {name: int(counts.get(name, 0)) for name in COUNTED}
-    if known.any():
-        worst = headline.iloc[int(np.argmax(np.where(known, distances, -1.0)))]
-        line["distance"] = float(distances[known].max())
-        line["furthest"] = f"{worst['case']}, {worst['backend']} {worst['metric']}"
-    return line
+def _furthest(judged: pd.DataFrame) -> pd.DataFrame:
+    """By line: the headline verdict furthest from what was expected, and its distance."""
+    headline = tables.headline(judged, within=LINE)
+    headline["distance"] = np.abs(tables.offsets(headline)[:, 1])
+    headline["furthest"] = headline["case"] + ", " + headline["backend"] + " " + headline["metric"]
+    known = headline[np.isfinite(headline["distance"])]
+    worst = known.sort_values("distance", ascending=False, kind="stable").drop_duplicates(LINE)
+    return worst.set_index(LINE)[["distance", "furthest"]]

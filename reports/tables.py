@@ -4,7 +4,7 @@ Every function takes the rows of `load_rows` and returns a new frame. Where a ch
 than once, its newest row counts.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,13 @@ INTERVAL = ("entry", "found", "low", "high", "expected", "margin", "scale")
 PARTS = ("geometry", "regularisation", "remainder")
 
 
-def verdicts(rows: pd.DataFrame) -> pd.DataFrame:
+def verdicts(rows: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
     """The newest verdict of each check, worst status first, with the columns of EFFECT.
 
     On the log scale a deviation is `found / expected - 1`, on the linear one `found - expected`.
+    Rows that differ in one of the columns `within` replace none of each other.
     """
-    newest = _judged(rows, newest=True)
+    newest = _judged(rows, newest=True, within=within)
     # A status that nobody defined must not pass for a green one.
     newest["status"] = newest["status"].where(newest["status"].isin(STATUSES), "error")
     newest["rank"] = newest["status"].map(STATUSES.index)
@@ -40,10 +41,10 @@ def superseded(rows: pd.DataFrame) -> pd.DataFrame:
     return _judged(rows, newest=False).reset_index(drop=True)
 
 
-def headline(rows: pd.DataFrame) -> pd.DataFrame:
+def headline(rows: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
     """The verdict of each combination on the inverse Fisher, by case, backend and metric."""
-    newest = verdicts(rows)
-    chosen = newest[newest["claim"].isin(HEADLINE)].drop_duplicates(list(COMBINATION))
+    newest = verdicts(rows, within)
+    chosen = newest[newest["claim"].isin(HEADLINE)].drop_duplicates([*COMBINATION, *within])
     return in_order(chosen).reset_index(drop=True)
 
 
@@ -164,7 +165,7 @@ def in_order(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.loc[keys.sort_values(list(keys), kind="stable").index]
 
 
-def _judged(rows: pd.DataFrame, *, newest: bool) -> pd.DataFrame:
+def _judged(rows: pd.DataFrame, *, newest: bool, within: Sequence[str] = ()) -> pd.DataFrame:
     """Verdicts of the run that made the same check last, or those of the runs before it, located.
 
     Of a run all rows count, even those of one claim: its last must not hide that its first failed.
@@ -173,7 +174,8 @@ def _judged(rows: pd.DataFrame, *, newest: bool) -> pd.DataFrame:
     judged = rows[rows["kind"] == "verdict"]
     keys = located(judged[[*where, "claim"]])  # of all columns it would take long
     check = keys["claim"].mask(keys["claim"].isin(HEADLINE), HEADLINE[0])
-    runs = keys.groupby([*(keys[name] for name in COMBINATION), check], dropna=False)["run_id"]
+    by = [*(keys[name] for name in COMBINATION), check, *(judged[name] for name in within)]
+    runs = keys.groupby(by, dropna=False)["run_id"]
     chosen = (keys["run_id"] == runs.transform("last")).to_numpy() == newest
     return judged[chosen].assign(**{name: keys[name].to_numpy()[chosen] for name in where})
 
