@@ -9,7 +9,6 @@ import numpy as np
 from invmass.cases.case import Case
 from invmass.geometry.families import Array, Normal
 from invmass.geometry.posterior import Observation, Site, Sites
-from invmass.geometry.precision import float64
 
 _CORRELATION = 0.5  # of neighbours
 _DIMENSIONS = (2, 10, 50, 100, 1000)
@@ -24,8 +23,6 @@ def gaussians() -> Iterator[Case]:
             np.geomspace(1.0, np.sqrt(condition), dimension) / condition**0.25
         )
         centre = 30.0 * scale * signs
-        with float64():
-            data = np.asarray(_whiten(jnp.asarray(30.0 * signs)))
         yield Case(
             f"scaling-{dimension}-1e{round(np.log10(condition))}",
             f"x in {dimension} dimensions ~ N(30 s, s, autoregressive correlations of ½), "
@@ -37,7 +34,7 @@ def gaussians() -> Iterator[Case]:
             observations={
                 "y": Observation(
                     lambda x, scale: Normal(_innovations(x, scale), 1.0),
-                    data=data,
+                    data=_whiten(30.0 * signs),
                     constants=(scale,),
                 )
             },
@@ -60,8 +57,6 @@ def paired() -> Iterator[Case]:
     dimension = 2 * _PAIRS + _ALONE
     scale = np.random.default_rng(0).permutation(np.geomspace(0.1, 10.0, dimension))
     centre = 30.0 * scale * (-1.0) ** np.arange(dimension)
-    with float64():
-        data = np.asarray(_unpair(jnp.asarray(centre / scale)))
     yield Case(
         "paired",
         f"x in {dimension} dimensions ~ N(30 s, s), {_PAIRS} pairs with correlations of "
@@ -75,7 +70,7 @@ def paired() -> Iterator[Case]:
                 lambda x, scale: Normal(
                     _unpair(jnp.concatenate([x["second"], x["first"]]) / scale), 1.0
                 ),
-                data=data,
+                data=_unpair(centre / scale),
                 constants=(scale,),
             )
         },
@@ -91,7 +86,7 @@ def _unpair(u: Array) -> Array:
     """What is new in each entry, the second of a pair given the first; in standard deviations."""
     first, second, alone = u[:_PAIRS], u[_PAIRS : 2 * _PAIRS], u[2 * _PAIRS :]
     new = (second - _PAIRED * first) / np.sqrt(1 - _PAIRED**2)
-    return jnp.concatenate([first, new, alone])
+    return u.__array_namespace__().concat([first, new, alone])
 
 
 def _innovations(x: Sites, scale: Array) -> Array:
@@ -101,4 +96,4 @@ def _innovations(x: Sites, scale: Array) -> Array:
 def _whiten(u: Array) -> Array:
     """What is new in each entry of an autoregressive sequence, in standard deviations."""
     new = (u[1:] - _CORRELATION * u[:-1]) / np.sqrt(1 - _CORRELATION**2)
-    return jnp.concatenate([u[:1], new])
+    return u.__array_namespace__().concat([u[:1], new])

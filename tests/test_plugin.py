@@ -197,6 +197,21 @@ def collected(folder: Path, *words: str) -> list[str]:
     return [line.rpartition("/")[2] for line in answer.stdout.splitlines() if "::" in line]
 
 
+NOT_STARTED = """
+import jax
+
+def pytest_collection_finish():
+    jax.config.update("jax_num_cpu_devices", 2)  # raises if JAX has started
+"""
+
+
+def test_jax_is_not_started_before_processes_have_their_share_of_the_machine(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "not_started.py").write_text(NOT_STARTED)
+    assert collected(tmp_path, "-p", "not_started")
+
+
 FULL_CASE = """
 from dataclasses import replace
 from invmass.cases import catalogue

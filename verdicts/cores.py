@@ -27,6 +27,7 @@ def keep_to_cores(number: int) -> None:
     allowed, wanted = _allowed(), max(1, number)
     if _locks or wanted >= len(allowed):
         return
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others need of a GPU's, too
     cores: set[int] = set()
     for _ in range(wanted):
         cores.add(_take_one(allowed - cores))
