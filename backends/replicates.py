@@ -44,8 +44,7 @@ def compiled(batch: Callable[..., Any], in_axes: Axes) -> Callable[..., Any]:
 
 def devices() -> tuple[Any, ...]:
     """All of the default kind; several CPUs can be simulated by XLA_FLAGS."""
-    kind = default_device().platform
-    return tuple(device for device in jax.local_devices() if device.platform == kind)
+    return tuple(jax.local_devices(backend=default_device().platform))
 
 
 def default_device() -> Any:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import pytest
 from invmass.backends.backend import Tuned
 from invmass.backends.blackjax_nuts import _matrix
 from invmass.backends.registry import OWN, load_backend, select_backends
+from invmass.backends.replicates import devices
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.errors import BackendFaultError, BackendUnavailableError, UsageError
 from invmass.verdicts.experiment import Experiment, Settings
@@ -97,6 +99,15 @@ def test_several_devices_share_the_replicates_and_change_none() -> None:
     assert [answer[0] for answer in answers] == ["1", "2"]
     assert len(answers[0]) == 1 + 2 * len(names)
     assert answers[0][1:] == answers[1][1:]
+
+
+def test_cpu_is_used_where_jax_would_rather_have_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There JAX names the CPU's devices only if it is asked for them."""
+    cpus = jax.local_devices(backend="cpu")
+    of = {"cpu": cpus, None: [SimpleNamespace(platform="gpu")]}
+    monkeypatch.setattr(jax, "local_devices", lambda *, backend=None: of[backend])
+    with jax.default_device(cpus[0]):
+        assert devices() == tuple(cpus)
 
 
 def test_every_metric_is_tuned_or_lacked_by_every_backend() -> None:
