@@ -14,6 +14,7 @@ from invmass.reports import calibration as measured
 from invmass.reports import evidence
 from invmass.reports.cells import load_cells
 from invmass.reports.figures import calibrated
+from invmass.reports.wording import markdown
 from invmass.verdicts.calibration import CAP
 
 HERE = Path(__file__).parent
@@ -111,9 +112,9 @@ def with_sum(samplers: pd.DataFrame) -> pd.DataFrame:
 
 def table(frame: pd.DataFrame) -> str:
     """A frame as markdown."""
-    lines = [list(frame.columns), ["---"] * len(frame.columns)]
-    lines += [[told(value) for value in row] for row in frame.itertuples(index=False)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown(
+        frame.columns, ([told(value) for value in row] for row in frame.itertuples(index=False))
+    )
 
 
 def told(value: object) -> str:

@@ -18,7 +18,7 @@ from faults.catalogue import FAULTS, RIGHT, UNSEEN, Fault  # noqa: E402
 
 from invmass import grid  # noqa: E402
 from invmass.options import options  # noqa: E402
-from invmass.reports import evidence  # noqa: E402
+from invmass.reports import evidence, wording  # noqa: E402
 from invmass.reports.cells import finished, load_cells  # noqa: E402
 from invmass.reports.rows import RowWriter  # noqa: E402
 from invmass.sweeps import numbers, seeds_option  # noqa: E402
@@ -118,8 +118,7 @@ def markdown(rows: pd.DataFrame) -> str:
     """Fault by claim; then what no claim can see."""
     table = evidence.fault_table(rows)
     claims = list(table.columns[len(evidence.FAULT) :])
-    head = ["fault", "strength", "case", "metric", *claims]
-    lines = [head, ["---"] * len(head)]
+    head, lines = ["fault", "strength", "case", "metric", *claims], []
     for fault in table.to_dict("records"):
         strength = f"{fault['strength']:.0%}" if fault["strength"] < 1 else ""
         said = [
@@ -128,8 +127,7 @@ def markdown(rows: pd.DataFrame) -> str:
         ]
         lines.append([fault["planted"], strength, fault["case"], fault["metric"], *said])
     hidden = [f"- {what}: {why}" for what, why in evidence.unseen(rows).items()]
-    told = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([*told, "", "What no claim can see:", "", *hidden, ""])
+    return "\n".join([wording.markdown(head, lines), "", "What no claim can see:", "", *hidden, ""])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pandas as pd
 from invmass.reports.figures import speed
 from invmass.reports.releases import releases
 from invmass.reports.rows import load_rows
-from invmass.reports.wording import known, number
+from invmass.reports.wording import known, markdown, number
 
 HERE = Path(__file__).parent
 PAGE = """# From release to release
@@ -68,8 +68,7 @@ def table(lines: pd.DataFrame) -> str:
         ]
         for line in lines.to_dict("records")
     ]
-    rows = [header, ["---"] * len(header), *told]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown(header, told)
 
 
 def interval(line: dict[str, float]) -> str:

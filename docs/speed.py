@@ -32,6 +32,7 @@ from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases
 from invmass.geometry.families import Array
 from invmass.geometry.quality import condition, usable_condition
+from invmass.reports.wording import markdown
 from invmass.verdicts import effective
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.runtime import configure_jax, peak_memory, provenance
@@ -369,8 +370,7 @@ def seconds_of(call: Callable[[], Any]) -> tuple[Any, float]:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """As markdown."""
-    rows = [list(lines[0]), ["---"] * len(lines[0]), *(list(line.values()) for line in lines)]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows) + "\n"
+    return markdown([*lines[0]], ([*line.values()] for line in lines)) + "\n"
 
 
 if __name__ == "__main__":

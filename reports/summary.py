@@ -162,10 +162,7 @@ def _known_failures(rows: pd.DataFrame) -> list[str]:
 
 
 def _table(header: list[str], lines: list[list[str]]) -> str:
-    rule = ["---"] * len(header)
-    return "\n".join(
-        f"| {' | '.join(_escaped(cell) for cell in line)} |" for line in (header, rule, *lines)
-    )
+    return wording.markdown([*map(_escaped, header)], ([*map(_escaped, line)] for line in lines))
 
 
 def _lines(frame: pd.DataFrame) -> list[tuple[Any, ...]]:

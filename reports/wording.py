@@ -1,6 +1,6 @@
 """How numbers, statuses and places are put into words, alike on every page."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -116,6 +116,12 @@ def listed(names: Iterable[str]) -> str:
     """`a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def markdown(header: Sequence[Any], lines: Iterable[Sequence[Any]]) -> str:
+    """A table."""
+    told = (header, ["---"] * len(header), *lines)
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in told)
 
 
 def plural(count: int, noun: str) -> str:
