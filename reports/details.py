@@ -14,9 +14,9 @@ NEGLIGIBLE = 1e-12  # an expected correlation of so much is zero, in rounding er
 CONDUCT = {
     "window": "draws in the last window",
     "step_size": "step size",
-    "gradients": "gradients of a replicate",
+    "gradients": "gradients of a warm-up",
     "acceptance": "acceptance",
-    "divergences": "divergences of a replicate",
+    "divergences": "divergences in a warm-up",
 }
 
 
@@ -25,8 +25,8 @@ def details(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
     Keys, where the row has something for them: "told", a sentence; "facts", pairs of name and text;
     "entries", lines as `furthest_entries` makes them, and "judged", how many there are; "message";
-    for verdicts on the inverse Fisher also "parts", "whitened", "ellipses" as below, and "beside",
-    the row_ids of all claims about the combination.
+    for verdicts on the inverse Fisher also "parts", "whitened", "ellipses", "mapped" as below, and
+    "beside", the row_ids of all claims about the combination.
     """
     newest = tables.verdicts(rows).to_dict("records")
     entries = furthest_entries(rows)
@@ -123,7 +123,7 @@ def _pictures(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
     "whitened": "tuned" (mean of those kept) and "expected" (the target), each (d, d).
     "ellipses": "names", and upper triangles (3,) of covariances: "fisher", "target", "mean", and
-    "tuned", a list of them.
+    "tuned", a list of them. "mapped": "names", and "curves" in x of the first three, of points.
     """
     given = [verdict[name] for name in ("inverse_fisher", "target", "tuned")]
     if not all(isinstance(value, list) and value for value in given):
@@ -150,6 +150,8 @@ def _pictures(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
         told.append(
             ("ellipses", {"names": names, **ellipses, "tuned": [_triangle(x) for x in tuned]})
         )
+        if isinstance(mapped := verdict.get("mapped"), Mapping) and mapped.get("fisher"):
+            told.append(("mapped", {"names": names, "curves": mapped}))
     return told
 
 

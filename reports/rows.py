@@ -136,7 +136,8 @@ def read_rows(place: Path | str) -> list[dict[str, Any]]:
         )
     if not rows:
         raise RowsError(
-            f"{place} holds no results; make some with: invmass validate --results {place}"
+            f"{place} holds no results; give a folder or a *.sqlite with some, made with: "
+            f"invmass validate --results {place}"
         )
     return rows
 

@@ -31,7 +31,7 @@ def overview(rows: pd.DataFrame) -> Overview:
     newest = tables.verdicts(rows)
     counts = newest["status"].value_counts()
     present = [status for status in tables.STATUSES if counts.get(status, 0)]
-    told = ", ".join(f"{counts[status]} {status}" for status in present)
+    told = ", ".join(_count(counts[status], status) for status in present)
     status: str
     bad = [status for status in ("fail", "error", "inconclusive") if status in present]
     if bad:
@@ -93,8 +93,12 @@ def _note(rows: pd.DataFrame) -> str:
     if older.empty:
         return ""
     counts = older["status"].value_counts()
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    told = ", ".join(_count(count, status) for status, count in counts.items())
     return f"Newer verdicts of the same checks replace {len(older)} older: {told}."
+
+
+def _count(count: int, status: str) -> str:
+    return wording.plural(count, status) if status == "expected failure" else f"{count} {status}"
 
 
 def _counts(rows: pd.DataFrame) -> str:
@@ -170,7 +174,7 @@ def _lines(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 
 def _escaped(text: Any) -> str:
-    return re.sub(r"([|<>\[\]`*])", r"\\\1", str(text)).replace("\n", " ")
+    return re.sub(r"([<>\[\]`*])", r"\\\1", str(text)).replace("\n", " ")
 
 
 def _fenced(text: str, language: str) -> str:

@@ -31,7 +31,7 @@ def number(value: Any, digits: int = 3) -> str:
         return f"{value:,.0f}".replace(",", "\u202f").replace("-", "−")
     if value == 0 or 1e-4 <= abs(value) < 10**digits:
         return f"{value:#.{digits}g}".removesuffix(".").replace("-", "−")
-    mantissa, _, exponent = f"{value:.{digits}g}".partition("e")
+    mantissa, _, exponent = f"{value:.{digits}g}".replace("-", "−", value < 0).partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
@@ -119,9 +119,10 @@ def listed(names: Iterable[str]) -> str:
 
 
 def markdown(header: Sequence[Any], lines: Iterable[Sequence[Any]]) -> str:
-    """A table."""
+    """A table; a bar in a cell is no border of it."""
     told = (header, ["---"] * len(header), *lines)
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in told)
+    escaped = ([str(cell).replace("|", r"\|") for cell in line] for line in told)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def plural(count: int, noun: str) -> str:

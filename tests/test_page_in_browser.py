@@ -153,6 +153,7 @@ def test_detail_says_what_the_row_says(visit: Any, index: Path, rows: pd.DataFra
     entries = dialog.locator("table").first.locator("tbody tr")
     assert entries.count() == len(row["intervals"])
     assert dialog.locator("svg.ellipses circle").count() == len(row["tuned"]) + 3
+    assert dialog.locator("svg.ellipses path").count() == 3  # in x
     expected = whiten(np.mean(row["tuned"], axis=0), np.array(row["inverse_fisher"])).ravel()
     heat = dialog.locator(".heat").first.locator("td").all_inner_texts()
     found = [float(text.replace("−", "-")) for text in heat]
@@ -185,6 +186,15 @@ def save(page: Any, button: Any) -> tuple[str, list[list[str]]]:
         button.click()
     text = Path(download.value.path()).read_text(encoding="utf-8")
     return download.value.suggested_filename, list(csv.reader(text.splitlines()))
+
+
+def test_tables_of_a_detail_are_saved(visit: Any, index: Path, rows: pd.DataFrame) -> None:
+    page = visit(index)
+    page.locator(".matrix td.fail a").first.click()
+    name, (heads, *lines) = save(page, page.locator("dialog .csv").first)
+    assert (name, heads[:3]) == ("entries.csv", ["entry", "in margins", "found"])
+    row = rows[rows["status"] == "fail"].iloc[0]
+    assert [line[0] for line in lines] == [entry["entry"] for entry in row["intervals"]]
 
 
 def test_filtered_matrix_is_saved_as_it_is_filtered(visit: Any, index: Path) -> None:

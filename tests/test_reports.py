@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from invmass.backends.registry import load_backend
+from invmass.cases.catalogue import all_cases
 from invmass.cli import cli
 from invmass.geometry.errors import RowsError
 from invmass.reports import calibration, evidence, summary, tables, timings, wording
@@ -26,6 +28,8 @@ from invmass.reports.figures import drawing, matrices, speed
 from invmass.reports.junit import junit
 from invmass.reports.page import flattened, html, write_report
 from invmass.reports.rows import RowWriter, as_table, load_rows
+from invmass.verdicts.experiment import Experiment, Settings
+from invmass.verdicts.record import _mapped
 
 MATCHES, DISAGREES = tables.HEADLINE[:2]
 REJECTS = "inverse Fisher of x is rejected"
@@ -657,3 +661,20 @@ def test_figure_of_many_panels_says_that_it_leaves_some_out(
 )
 def test_deviations_are_told_in_signed_percent(value: float | None, text: str) -> None:
     assert wording.deviation(value, "log") == text
+
+
+def test_ellipses_are_mapped_to_x() -> None:
+    """That of the inverse Fisher runs through z* ± L e, and x is 20 logistic(z) - 10."""
+    experiment = Experiment(
+        all_cases()["notebook-uniform"], load_backend("hmc"), "dense", Settings()
+    )
+    curve = np.array(_mapped(experiment, experiment.truth.inverse_fisher))
+    factor = np.linalg.cholesky(experiment.truth.inverse_fisher)
+    for angle, place in ((0.0, 0), (np.pi / 2, 12), (np.pi, 24)):
+        z = experiment.truth.position + factor @ [np.cos(angle), np.sin(angle)]
+        np.testing.assert_allclose(curve[place], 20 / (1 + np.exp(-z)) - 10, rtol=1e-4)
+    assert _mapped(experiment, -experiment.truth.inverse_fisher) == []
+
+
+def test_bar_in_a_cell_is_no_border_of_it() -> None:
+    assert wording.markdown(["log|dx/dz|"], [["a"]]).splitlines()[0] == r"| log\|dx/dz\| |"

@@ -84,6 +84,7 @@ def test_exponents_are_those_of_the_curve(tmp_path: Path) -> None:
     assert found.loc["dimension", "curve"] == "scaling-1e2, 64 chains"
     assert found.loc["condition", "curve"] == "steep-50, 64 chains"
     assert "<svg" in speed.curves(rows)
+    assert ", 64 chains" in speed.timings(rows)
     assert "How cost grows" in html(rows)
 
 

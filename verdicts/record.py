@@ -19,6 +19,7 @@ from invmass.verdicts.runtime import provenance, threads
 Settle = Callable[[str], None]  # judges a claim by its name, records, and fails unless it passes
 
 SHOWN_REPLICATES, SHOWN_DIMENSION = 32, 12  # tuned matrices kept for pictures
+CURVE = 48  # points of an ellipse that is mapped
 SHOWN_INTERVALS = 200  # the furthest; more than all entries of 12 coordinates
 
 
@@ -76,11 +77,18 @@ def lost_record(
 def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
     """What a picture of tuned matrices over the inverse Fisher needs."""
     tuned = experiment.tuned(verdict.replicates)
+    fisher, target = experiment.truth.inverse_fisher, experiment.regularised(experiment.target)
+    shown = tuned.inverse_mass_matrix[:SHOWN_REPLICATES]
     matrices = {
-        "inverse_fisher": experiment.truth.inverse_fisher.tolist(),
-        "target": experiment.regularised(experiment.target).tolist(),
-        "tuned": tuned.inverse_mass_matrix[:SHOWN_REPLICATES].tolist(),
+        "inverse_fisher": fisher.tolist(),
+        "target": target.tolist(),
+        "tuned": shown.tolist(),
     }
+    if experiment.case.dimension == 2:
+        of = {"fisher": fisher, "target": target, "mean": shown.mean(axis=0)}
+        matrices["mapped"] = {
+            name: curve for name, m in of.items() if (curve := _mapped(experiment, m))
+        }
     return {
         **(matrices if experiment.case.dimension <= SHOWN_DIMENSION else {}),
         "parts": [asdict(part) for part in judge.split(experiment, verdict)],
@@ -92,6 +100,21 @@ def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
         "acceptance": float(np.mean(tuned.acceptance)),
         "divergences": float(np.mean(tuned.divergences)),
     }
+
+
+def _mapped(experiment: Experiment, metric: np.ndarray) -> list[list[float]]:
+    """A metric's 1-sigma ellipse about the truth as a closed curve in x, by free coordinates.
+
+    Empty if it is none, or leaves what can be told in float64.
+    """
+    full = np.diag(metric) if metric.ndim == 1 else metric
+    if not (np.isfinite(full).all() and (np.linalg.eigvalsh(full) > 0).all()):
+        return []
+    angle = np.linspace(0.0, 2 * np.pi, CURVE, endpoint=False)
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    z = experiment.truth.position + circle @ np.linalg.cholesky(full).T
+    x = np.asarray(experiment.truth.unconstrained_to_free(z))
+    return [[float(f"{value:.5g}") for value in point] for point in x] * bool(np.isfinite(x).all())
 
 
 def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) -> dict[str, Any]:

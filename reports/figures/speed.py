@@ -121,7 +121,14 @@ def _bars(axes: Axes, panel: pd.DataFrame, column: str, colours: Mapping[str, st
     y = np.arange(len(panel))
     colour = [colours.get(name, drawing.GREY) for name in panel["backend"]]
     axes.barh(y, panel[column], height=0.66, color=colour)
-    axes.set_yticks(y, [wording.place(row) for row in panel.to_dict("records")])
+    several = panel["replicates"].nunique() > 1
+    axes.set_yticks(
+        y,
+        [
+            wording.place(row) + (f", {row['replicates']:.0f} chains" if several else "")
+            for row in panel.to_dict("records")
+        ],
+    )
     for at, value in zip(y, panel[column], strict=True):
         axes.annotate(
             wording.number(value),

@@ -78,10 +78,11 @@ document.addEventListener("keydown", (event) => {
 const dialog = byId("detail");
 let details; // read when the first is asked for
 const REACH = 3; // margins to either side of what was expected
+const FARTHEST = 4; // standard deviations of the inverse Fisher that a picture of ellipses shows
 
-function table(caption, heads, lines) {
+function table(name, caption, heads, lines) {
   return node("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
-    node("table", {}, node("caption", {}, node("span", {}, caption)),
+    node("table", { "data-name": name }, node("caption", {}, node("span", {}, caption)),
       node("thead", {}, node("tr", {}, ...heads.map((head) => node("th", { scope: "col" }, head)))),
       node("tbody", {}, ...lines.map(([first, ...others]) =>
         node("tr", {}, node("th", { scope: "row" }, first), ...others.map((text) => node("td", {}, text)))))));
@@ -98,7 +99,7 @@ function bar([low, found, high]) {
 }
 
 function ellipses({ names, fisher, target, mean, tuned }) {
-  const [width, height] = [0, 2].map((i) => 1.1 * Math.sqrt(Math.max(...[fisher, target, mean, ...tuned].map((c) => c[i]))));
+  const [width, height] = [0, 2].map((i) => 1.1 * Math.sqrt(Math.min(FARTHEST ** 2 * fisher[i], Math.max(...[fisher, target, mean, ...tuned].map((c) => c[i])))));
   const ellipse = ([xx, xy, yy], kind) => {
     const [a, b, c] = [xx / width ** 2, xy / width / height, yy / height ** 2];
     const l = Math.sqrt(a); // the Cholesky factor maps the circle to the ellipse; y points down
@@ -109,8 +110,18 @@ function ellipses({ names, fisher, target, mean, tuned }) {
   const label = `1-sigma ellipses of ${tuned.length} tuned inverse mass matrices, their mean, the target and the inverse Fisher`;
   return node("figure", {},
     shape("svg", { viewBox: "-1.05 -1.05 2.1 2.1", class: "ellipses", role: "img", "aria-label": label }, ...drawn.filter(Boolean)),
-    node("figcaption", {}, `1-sigma ellipses: ${names[0]} to the right ±${width.toPrecision(2)}, ${names[1]} upwards ±${height.toPrecision(2)}. `,
+    node("figcaption", {}, `1-sigma ellipses in z: ${names[0]} to the right ±${width.toPrecision(2)}, ${names[1]} upwards ±${height.toPrecision(2)}. `,
       ...["fisher", "target", "mean", "one"].map((kind) => node("span", { class: `key ${kind}` }, KINDS[kind]))));
+}
+function mapped({ names, curves }) {
+  const ends = [0, 1].map((i) => Object.values(curves).flat().map((point) => point[i]).reduce(([low, high], x) => [Math.min(low, x), Math.max(high, x)], [Infinity, -Infinity]));
+  const place = (point) => point.map((x, i) => ((2 * (x - ends[i][0])) / (ends[i][1] - ends[i][0]) - 1) * (i ? -1 : 1)).map((x) => x.toFixed(4)).join(" ");
+  const drawn = ["fisher", "mean", "target"].filter((kind) => curves[kind]).map((kind) => shape("path", { d: `M${curves[kind].map(place).join("L")}Z`, class: kind }));
+  const told = names.map((name, i) => `${name} from ${ends[i].map((x) => Number(x.toPrecision(3))).join(" to ").replaceAll("-", "−")}`);
+  return node("figure", {},
+    shape("svg", { viewBox: "-1.05 -1.05 2.1 2.1", class: "ellipses", role: "img", "aria-label": "The same in x: the mean tuned inverse mass matrix, the target and the inverse Fisher" }, ...drawn),
+    node("figcaption", {}, `The same as curves in x: ${told[0]} to the right, ${told[1]} upwards. `,
+      ...["fisher", "target", "mean"].map((kind) => node("span", { class: `key ${kind}` }, KINDS[kind]))));
 }
 const KINDS = { fisher: "inverse Fisher", target: "target", mean: "mean tuned M⁻¹", one: "each replicate’s" };
 
@@ -120,13 +131,13 @@ function heat(caption, matrix) {
       node("tbody", {}, ...matrix.map((line, i) => node("tr", {}, ...line.map((value, j) => {
         const off = Math.max(-1, Math.min(1, 2 * (i === j ? Math.log(value) : value)));
         const colour = off > 0 ? "213 94 0" : "0 114 178";
-        return node("td", { style: `background: rgb(${colour} / ${Math.abs(off) / 2})` }, value.toFixed(2).replace("-", "−"));
+        return node("td", { style: `background: rgb(${colour} / ${Math.abs(off) / 2})` }, (Math.abs(value) < 100 ? value.toFixed(2) : value.toExponential(1)).replace("-", "−"));
       }))))));
 }
 
 function whitened({ tuned, expected }) {
-  return node("figure", {}, node("div", { class: "pictures" }, heat("mean tuned", tuned), heat("target", expected)),
-    node("figcaption", {}, "M⁻¹ whitened by the inverse Fisher: the identity where they are the same. Orange: too large, blue: too small."));
+  return node("figure", {}, node("div", { class: "pictures" }, heat("mean of those kept", tuned), heat("target, regularised", expected)),
+    node("figcaption", {}, "M⁻¹ of the first 32 replicates at most, whitened by the inverse Fisher: the identity where they are the same. Orange: too large, blue: too small."));
 }
 
 function lineOf(id) {
@@ -145,20 +156,22 @@ function open(id) {
   if (d.message) parts.push(node("pre", { class: "message", tabindex: 0 }, d.message));
   if (d.entries) {
     const told = d.entries.length < d.judged ? `The ${d.entries.length} entries furthest out of ${d.judged} judged` : "Entries judged";
-    parts.push(table(`${told}. Band: the margin; line: the interval; dot: found`, ["entry", "in margins", "found", "expected", "deviation", "interval", "margin"],
+    parts.push(table("entries", `${told}. Band: the margin; line: the interval; dot: found`, ["entry", "in margins", "found", "expected", "deviation", "interval", "margin"],
       d.entries.map(([entry, found, expected, deviation, interval, margin, ...place]) => [entry, bar(place), found, expected, deviation, interval, margin])));
   }
   const pictures = [];
   if (d.ellipses) pictures.push(ellipses(d.ellipses));
+  if (d.mapped) pictures.push(mapped(d.mapped));
   if (d.whitened) pictures.push(whitened(d.whitened));
   if (pictures.length) parts.push(node("div", { class: "pictures" }, ...pictures));
-  if (d.parts) parts.push(table("Where the deviation from the inverse Fisher comes from", ["entry", "geometry", "regularisation", "remainder", "together"], d.parts));
+  if (d.parts) parts.push(table("parts", "Where the deviation from the inverse Fisher comes from", ["entry", "geometry", "regularisation", "remainder", "together"], d.parts));
   parts.push(node("dl", {}, ...d.facts.map(([name, text]) => node("div", {}, node("dt", {}, name), node("dd", {}, text)))));
   if (d.beside) parts.push(node("h3", {}, "All claims about this combination"), node("ul", { class: "claims" },
     ...d.beside.map(lineOf).map(({ status, claim }, i) => node("li", {}, status, " ",
       d.beside[i] === id ? node("strong", {}, claim) : node("a", { href: `#r-${d.beside[i]}` }, claim)))));
   if (line.command) parts.push(node("h3", {}, "Repeat with"), node("pre", { tabindex: 0 }, node("code", {}, line.command)));
   byId("detail-content").replaceChildren(...parts);
+  all("table[data-name]", dialog).forEach(downloadable);
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
 }
@@ -191,7 +204,7 @@ function csv(table) {
   return [head, ...grid.slice(heads)].map((line) => line.map((text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text)).join(",") + "\n").join("");
 }
 
-for (const shown of all("main table")) {
+function downloadable(shown) {
   const button = node("button", { type: "button", class: "csv", "aria-label": `CSV of: ${shown.caption.textContent}` }, "CSV");
   button.addEventListener("click", () => {
     const link = node("a", { href: URL.createObjectURL(new Blob([csv(shown)], { type: "text/csv" })), download: `${shown.dataset.name}.csv` });
@@ -200,3 +213,4 @@ for (const shown of all("main table")) {
   });
   shown.caption.firstElementChild.append(" ", button);
 }
+all("main table").forEach(downloadable);
