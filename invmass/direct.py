@@ -168,6 +168,8 @@ def repeat(row_id: str, results: Path) -> None:
         raise UsageError(f"no row {row_id!r} in {results}; its rows show each row_id")
     old = found[0]
     words = shlex.split(old.get("command") or "")
+    if words[:2] == ["invmass", "judge"]:
+        raise UsageError(f"row {row_id} is of matrices in files, judged by: {old['command']}")
     if words[:2] != ["invmass", "check"]:
         raise UsageError(f"row {row_id} is no verdict, but of kind {old['kind']!r}")
     status = PASS

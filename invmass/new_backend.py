@@ -1,5 +1,6 @@
 """The command that writes a package with a backend, its tests and its CI job, to start from."""
 
+import keyword
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +45,8 @@ def write(name: str, folder: Path) -> list[Path]:
     """
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise UsageError(f"a backend is called in lower case, such as my-sampler, not {name!r}")
+    if keyword.iskeyword(name.capitalize()):
+        raise UsageError(f"{name.capitalize()} is a word of Python's own; choose another name")
     if name in OWN:
         raise UsageError(f"there is a backend {name!r} already; choose another name")
     words = name.split("-")

@@ -95,7 +95,7 @@ class Answer:
 
     def __str__(self) -> str:
         table = self._shown().to_string(index=False)
-        return "\n".join([f"{self.title}: {self.status}", table, *self.notes])
+        return "\n".join([f"{self.title}: {self.status}", table, *self._told()])
 
     def __repr__(self) -> str:
         return str(self)
@@ -111,22 +111,31 @@ class Answer:
             f"<p><b>{html.escape(self.status)}</b>: {html.escape(self.title)}</p>",
             self._shown().to_html(index=False, border=0),
             *drawn,
-            *(f"<p>{html.escape(note)}</p>" for note in self.notes),
+            *(f"<p>{html.escape(note)}</p>" for note in self._told()),
         ]
         return f"<div>{''.join(parts)}</div>"
 
     def _shown(self) -> "pd.DataFrame":
+        from invmass.reports.wording import MISSING, number
+
         frame = self.to_frame()[list(_SHOWN)]
         numbers = ["found", "low", "high", "expected"]
-        frame[numbers] = frame[numbers].map(lambda value: f"{value:.4g}")
-        return frame
+        frame[numbers] = frame[numbers].map(lambda value: number(value, 4))
+        return frame.astype(object).where(frame.notna(), MISSING)
+
+    def _told(self) -> list[str]:
+        """What broke down, and why; then what else there is to say."""
+        broken = [line for line in self.lines if line["status"] == "error"]
+        return [f"{line['metric']}, {line['claim']}: {line['message']}" for line in broken] + [
+            *self.notes
+        ]
 
 
 def check(
     model_or_case: str | Case | OwnModel | Callable[..., Any],
     backend: str | Backend = "numpyro",
     metric: str | Structure | None = None,
-    claims: Sequence[str] = (),
+    claims: str | Sequence[str] = (),
     **settings: Any,
 ) -> Answer:
     """Judge a case, or a NumPyro model of one's own, here and now: `invmass check`.
@@ -145,6 +154,7 @@ def check(
         BackendUnavailableError: the backend's library is not installed.
     """
     chosen = _settings(settings)
+    claims = [claims] if isinstance(claims, str) else claims
     judged = _own_or_case(model_or_case)
     if isinstance(judged, OwnModel):
         if claims or backend != "numpyro":

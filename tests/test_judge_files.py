@@ -19,6 +19,7 @@ from invmass.backends.registry import load_backend
 from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases
 from invmass.cases.univariate import normal_scores
+from invmass.direct import repeat
 from invmass.files import judge
 from invmass.geometry.errors import BackendFaultError, UsageError
 from invmass.geometry.estimators import ESTIMATORS
@@ -309,6 +310,51 @@ def test_four_chains_are_inconclusive_and_told_how_many_would_do(
     assert re.search(f"{told} would decide at α = 1e-06", answer.output)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("t.csv", "x[0]\n1".encode("utf-16"), "is not text in UTF-8"),
+        ("t.csv", b"x[0];x[1]\n1;2", "by commas, not by semicolons"),
+    ],
+)
+def test_file_of_another_kind_is_told(tmp_path: Path, name: str, content: bytes, told: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=told):
+        read(tmp_path / name, CASE)
+
+
+def test_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").mkdir()
+    with pytest.raises(UsageError, match="is no file"):
+        read(tmp_path / "t.csv", CASE)
+
+
+def test_table_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (path,) = write_csv(tmp_path, np.ones((2, 5)))
+    before = read(path, CASE).inverse_mass_matrix
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    np.testing.assert_array_equal(read(path, CASE).inverse_mass_matrix, before)
+
+
+def test_names_may_be_bytes_and_the_window_one_for_each_replicate(tmp_path: Path) -> None:
+    path, names = tmp_path / "t.npz", np.array([name.encode() for name in NAMES])
+    arrays = {"inverse_mass_matrix": np.ones((2, 5)), "names": names}
+    np.savez(path, **arrays, window=[500, 500])
+    assert read(path, CASE).window == 500
+    for window in ([500, 400], "long"):
+        np.savez(path, **arrays, window=window)
+        with pytest.raises(UsageError, match="window must be one number of draws"):
+            read(path, CASE)
+
+
+def test_more_replicates_are_wanted_than_did_not_decide() -> None:
+    skewed = np.exp(0.1 * normal_scores(40) ** 2 + 0.02 * normal_scores(40))
+    for count in range(8, 40):
+        verdict = look([Statistic("", skewed[:count], 1.1, "log")], 0.1, 1e-6, 1)
+        if verdict.status is Status.INCONCLUSIVE and (wanted := replicates_wanted(verdict)):
+            assert wanted > count
+
+
 def test_number_that_is_said_to_decide_decides() -> None:
     def at(count: int, mean: float) -> Verdict:
         values = mean * np.exp(0.1 * normal_scores(count) - 0.005)
@@ -350,6 +396,8 @@ def test_what_was_judged_from_a_file_stands_in_the_report_beside_all_else(
         [CASE.name, "elsewhere", "welford_dense", "pass"]
     ]
     assert "that elsewhere tuned" in html(rows)
+    again = CliRunner().invoke(repeat, [rows["row_id"][0], "--results", str(tmp_path / "rows")])
+    assert f"of matrices in files, judged by: {rows['command'][0]}" in str(again.exception)
 
 
 @pytest.mark.parametrize(
@@ -397,7 +445,7 @@ def test_one_replicate_and_one_that_is_no_metric_are_refused() -> None:
         ("t.csv", "level,bend,level|y\n1,1,0\n", r"column level\|y is no pair of two"),
         ("t.csv", "# model = m\nlp__,level\n1,2\n", "no whole block 'Diagonal elements of"),
         ("t.csv", "# model = m\n", "has no header with the names of parameters"),
-        ("t.npz", "not a zip", "cannot be read as .npz"),
+        ("t.npz", "not a zip", "is no .npz file: numpy.savez writes one"),
         ("t.txt", "", "is of no kind that is known: .npz, .csv"),
         ("t.nc", "not HDF5", "cannot be read by xarray"),
     ],

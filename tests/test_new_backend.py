@@ -106,6 +106,7 @@ def test_backend_that_an_entry_point_brings_is_listed(repository: Repository) ->
     ("name", "told"),
     [
         ("hmc", "there is a backend 'hmc' already"),
+        ("none", "None is a word of Python's own"),
         ("My Sampler", "in lower case, such as my-sampler"),
         ("../escape", "in lower case, such as my-sampler"),
     ],

@@ -79,9 +79,11 @@ def test_status_is_the_worst_of_all(statuses: list[str], worst: str, passed: boo
 
 
 def test_backend_that_breaks_down_is_an_error() -> None:
-    answer = invmass.check("gaussian_mean", "faults.breaking:Raises", claims=[CONVERGES])
+    answer = invmass.check("gaussian_mean", "faults.breaking:Raises", claims=CONVERGES)
     assert answer.status == "error"
-    assert "the library gave up" in answer.to_frame()["message"][0]
+    for shown in (answer.to_frame()["message"][0], str(answer), answer._repr_html_()):
+        assert "the library gave up" in shown
+    assert "nan" not in str(answer).lower()
     assert not answer.passed
     with pytest.raises(UsageError, match="no verdict on the inverse Fisher to show"):
         answer.plot()

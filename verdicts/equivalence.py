@@ -280,22 +280,24 @@ def sequential(
 def replicates_wanted(verdict: Verdict, most: int = 1_000_000) -> int | None:
     """About how many replicates would decide at one look, if these are typical; None beyond `most`.
 
+    More than there are, which did not.
+
     Intervals are taken to shrink as Student's quantile over the root of the number.
     """
     level = verdict.alpha / 2
     level_now = level / len(verdict.intervals) / 2  # of each interval, on either side
     offsets = np.array([interval.offsets for interval in verdict.intervals])
-    centre = np.abs([interval.offset(interval.found) for interval in verdict.intervals])
-    half = np.diff(offsets, axis=1)[:, 0] / 2
+    centre = np.array([[interval.offset(interval.found)] for interval in verdict.intervals])
+    ends = offsets - centre  # below and above, shape (entries, 2)
 
-    def shrunk(count: int, level: float) -> np.ndarray:
+    def at(count: int, level: float) -> np.ndarray:
         quantile = scipy.stats.t.isf([level, level_now], [count - 1, verdict.replicates - 1])
-        return half * quantile[0] / quantile[1] * math.sqrt(verdict.replicates / count)
+        return centre + ends * quantile[0] / quantile[1] * math.sqrt(verdict.replicates / count)
 
-    count = verdict.replicates
+    count = verdict.replicates + 1
     while count <= most:
-        within = np.all(centre + shrunk(count, level) < 1)
-        if within or np.any(centre - shrunk(count, level_now) > 1):
+        low, high = at(count, level_now).T
+        if np.all(np.abs(at(count, level)) < 1) or np.any((low > 1) | (high < -1)):
             return count
         count += math.ceil(count / 8)
     return None

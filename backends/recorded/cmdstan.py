@@ -14,7 +14,7 @@ import numpy as np
 
 from invmass.backends.hmc.schedule import last_window, stan_schedule
 from invmass.backends.recorded.names import Index, mismatch
-from invmass.backends.recorded.recorded import OLDER_STAN, STAN, Recorded, symmetric
+from invmass.backends.recorded.recorded import OLDER_STAN, STAN, TEXT, Recorded, symmetric
 from invmass.cases.case import Case
 from invmass.cases.stan.names import stan_name
 from invmass.geometry.errors import UsageError
@@ -59,7 +59,7 @@ def _parsed(path: Path) -> _File:
     columns: list[str] = []
     rows: list[list[float]] = []
     dense, within = False, False
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding=TEXT) as lines:
         for line in lines:
             text = line.removeprefix("#").strip()
             if not line.startswith("#"):

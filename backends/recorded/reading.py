@@ -11,7 +11,7 @@ from invmass.backends.recorded.inference_data import (
     read_inference_data,
 )
 from invmass.backends.recorded.npz import read_npz
-from invmass.backends.recorded.recorded import Recorded, joined
+from invmass.backends.recorded.recorded import TEXT, Recorded, joined
 from invmass.backends.recorded.table import read_table
 from invmass.cases.case import Case
 from invmass.geometry.errors import UsageError
@@ -44,12 +44,17 @@ def _read(path: Path, case: Case) -> Recorded:
     if not path.exists():
         raise UsageError(f"there is no file {path}")
     suffix = path.suffix.lower()
+    if suffix in (".npz", ".csv") and not path.is_file():
+        raise UsageError(f"{path} is no file")
     if suffix == ".npz":
         return read_npz(path, case)
     if suffix == ".csv":
-        with path.open(encoding="utf-8") as file:
-            is_cmdstan = file.readline().startswith("#")
-        return read_cmdstan(path, case) if is_cmdstan else read_table(path, case)
+        try:
+            with path.open(encoding=TEXT) as file:
+                is_cmdstan = file.readline().startswith("#")
+            return read_cmdstan(path, case) if is_cmdstan else read_table(path, case)
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path} is not text in UTF-8 ({error}): save it as such") from error
     if suffix in (".nc", ".nc4", ".netcdf", ".zarr"):
         return read_inference_data(path, case)
     raise UsageError(f"{path} is of no kind that is known: {KINDS}")

@@ -15,6 +15,7 @@ from invmass.geometry.families import Array
 from invmass.geometry.transforms import Transforms, stan_transform
 
 STAN, OLDER_STAN = "stan", "stan-2.36"
+TEXT = "utf-8-sig"  # of files: UTF-8, with a byte order mark or without
 FILE = "file"  # what a sampler is called of which nothing but its files is known
 _ROUNDING = 1e-5  # of the largest entry: in what precision a file was written is not known
 
@@ -58,7 +59,8 @@ def matched(matrices: np.ndarray, names: Sequence[str], case: Case, origin: str)
     given = np.asarray(matrices)
     if not np.issubdtype(given.dtype, np.floating):
         raise UsageError(
-            f"{origin}: the matrices are not floating-point numbers, but {given.dtype}"
+            f"{origin}: the matrices are not floating-point numbers, but {given.dtype}; write them "
+            "as such: astype(float)"
         )
     count = len(names)
     if given.ndim not in (2, 3) or given.shape[1:] != (count,) * (given.ndim - 1):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from invmass.backends.recorded.recorded import Recorded, matched
+from invmass.backends.recorded.recorded import TEXT, Recorded, matched
 from invmass.cases.case import Case
 from invmass.geometry.errors import UsageError
 
@@ -23,11 +23,13 @@ def read_table(path: Path, case: Case) -> Recorded:
     Raises:
         UsageError: a cell that is no number, a pair that is missing, or names that do not match.
     """
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding=TEXT) as file:
         lines = [line for line in csv.reader(file) if line]
     if len(lines) < 2:
         raise UsageError(f"{path} needs a line of names, and one line for each replicate")
     header, rows = [name.strip() for name in lines[0]], lines[1:]
+    if len(header) == 1 and ";" in header[0]:
+        raise UsageError(f"{path}: its columns must be separated by commas, not by semicolons")
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise UsageError(f"{path}: the column {twice} is there twice")
