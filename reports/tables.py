@@ -121,7 +121,7 @@ def provenance(rows: pd.DataFrame) -> pd.DataFrame:
     times = rows["time"].dropna().astype(str)
     items["first row"] = _distinct(times.iloc[:1])
     items["last row"] = _distinct(times.iloc[-1:])
-    known = [(name, ", ".join(values)) for name, values in items.items() if values]
+    known = [(name, "; ".join(values)) for name, values in items.items() if values]
     return pd.DataFrame(known, columns=["item", "value"])
 
 
