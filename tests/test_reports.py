@@ -575,6 +575,12 @@ def test_verdicts_or_timings_alone_make_a_report(
     assert ("Nothing was checked." in page) == (kept == "timing")
 
 
+def test_page_says_which_command_tells_more(rows: pd.DataFrame) -> None:
+    lacking = html(rows).partition("Of this the rows say nothing yet: ")[2].partition("</p>")[0]
+    assert "what the inverse Fisher saves (<code>invmass benchmark --tier full" in lacking
+    assert "trajectories (<code>invmass explore" in lacking
+
+
 def test_rows_with_hardly_any_field_make_a_report(tmp_path: Path) -> None:
     bare = [{"kind": "verdict", "case": "bare"}, {"kind": "timing", "case": "bare"}]
     write_report(load_rows(written(tmp_path / "results", *bare)), tmp_path / "report")
