@@ -34,8 +34,7 @@ invmass benchmark --case notebook-uniform --metric dense --num-warmup 200 --turn
 The machine was not idle, so that a point may be off by half.
 
 `seconds ∝ xᵖ`, and gradients alike: p by least squares of the logarithms, ± its standard error.
-A batch costs little more than one chain until the cores are busy, so an exponent over all sizes is
-below what the largest ones show.
+Curves bend upwards, so that an exponent over all sizes is below what the largest ones show.
 
 ![Seconds of warm-up and of sampling along dimension, chains and condition number](scaling.svg)
 
@@ -50,8 +49,8 @@ invmass benchmark --case notebook-uniform --metric dense --turns 1 --device gpu
 ```
 
 and, for 4,096 chains, with `--chains 4096`; medians of five rounds. Two coordinates are little
-work: each step of a chain waits for kernels to start, and 64 chains take several times as long as
-on the CPU. With 4,096 chains our HMC tunes in a third of the CPU's time.
+work: 64 chains take several times as long as on the CPU. With 4,096 chains our HMC tunes in a third
+of the CPU's time; its sampling was cut off.
 
 {timed}
 

@@ -347,14 +347,6 @@ def test_names_may_be_bytes_and_the_window_one_for_each_replicate(tmp_path: Path
             read(path, CASE)
 
 
-def test_more_replicates_are_wanted_than_did_not_decide() -> None:
-    skewed = np.exp(0.1 * normal_scores(40) ** 2 + 0.02 * normal_scores(40))
-    for count in range(8, 40):
-        verdict = look([Statistic("", skewed[:count], 1.1, "log")], 0.1, 1e-6, 1)
-        if verdict.status is Status.INCONCLUSIVE and (wanted := replicates_wanted(verdict)):
-            assert wanted > count
-
-
 def test_number_that_is_said_to_decide_decides() -> None:
     def at(count: int, mean: float) -> Verdict:
         values = mean * np.exp(0.1 * normal_scores(count) - 0.005)
