@@ -54,7 +54,9 @@ of the CPU's time; its sampling was cut off.
 
 {timed}
 
-What was judged there, on the notebook's cases; the time that was lent ended before all were done:
+What was judged there, on the notebook's two cases by eight processes that share the GPU
+(`invmass validate --device gpu --jobs 8 --case 'notebook*'`): all of the dense metrics, and of the
+others what there was time for.
 
 {verdicts}
 """
