@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.python_density import LogDensity, log_density, seeds
+from invmass.backends.python_density import LogDensity, imported, log_density, seeds
 from invmass.cases.case import Case
 from invmass.geometry.errors import BackendFaultError, UsageError
 from invmass.geometry.estimators import FISHER_DIAGONAL, Estimator
@@ -141,12 +141,11 @@ def _run(
     called: LogDensity, start: np.ndarray, seed: int, tune: int, draws: int, **settings: Any
 ) -> Chain:
     """All draws and statistics of one chain, warm-up and after."""
-    import nutpie
     import pyarrow
-    from nutpie.compiled_pyfunc import from_pyfunc
 
+    nutpie, compiled = imported("nutpie"), imported("nutpie.compiled_pyfunc")
     start = np.asarray(start, dtype=np.float64)
-    model = from_pyfunc(
+    model = compiled.from_pyfunc(
         len(start),
         make_logp_fn=lambda: called,
         make_expand_fn=lambda *_: lambda z: {"z": z},

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.python_density import log_density, seeds
+from invmass.backends.python_density import imported, log_density, seeds
 from invmass.cases.case import Case
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import (
@@ -123,8 +123,7 @@ def window(dense: bool, num_warmup: int) -> int:
 
 def _adaptive(dense: bool, dimension: int, first: np.ndarray | None) -> Any:
     """What `adapt_diag` and `adapt_full` begin with; or with another first metric."""
-    from pymc.step_methods.hmc import quadpotential
-
+    quadpotential = imported("pymc.step_methods.hmc.quadpotential")
     mean = np.zeros(dimension)
     if not dense:
         first = np.ones(dimension) if first is None else np.asarray(first, dtype=np.float64)
@@ -136,8 +135,7 @@ def _adaptive(dense: bool, dimension: int, first: np.ndarray | None) -> Any:
 
 
 def _fixed(metric: np.ndarray | None) -> Any:
-    from pymc.step_methods.hmc import quadpotential
-
+    quadpotential = imported("pymc.step_methods.hmc.quadpotential")
     held = np.asarray(metric, dtype=np.float64)
     kind = quadpotential.QuadPotentialDiag if held.ndim == 1 else quadpotential.QuadPotentialFull
     return kind(held)

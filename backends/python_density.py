@@ -1,7 +1,8 @@
-"""The log density of a case for a library that calls it from Python, and seeds for its chains."""
+"""What the libraries that call the log density from Python share: it, seeds, and their import."""
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import jax
@@ -35,3 +36,15 @@ def seeds(keys: jax.Array) -> list[int]:
     """A seed of 64 bits for each key."""
     words = np.asarray(jax.random.key_data(keys), dtype=np.uint64)
     return [int(high) << 32 | int(low) for high, low in words]
+
+
+def imported(library: str) -> Any:
+    """Import a library that imports ArviZ; where another process stood in its way, once more.
+
+    Once a day ArviZ 0.23 leaves a note in the user's cache, by a temporary file of one name for all
+    processes. Of two that begin together, one may find that file gone (ArviZ's issue 2530).
+    """
+    try:
+        return import_module(library)
+    except FileNotFoundError:
+        return import_module(library)

@@ -13,6 +13,7 @@ import pytest
 
 from invmass.backends.backend import Tuned
 from invmass.backends.blackjax_nuts import _matrix
+from invmass.backends.python_density import imported
 from invmass.backends.registry import OWN, load_backend, select_backends
 from invmass.backends.replicates import devices
 from invmass.cases.catalogue import all_cases
@@ -99,6 +100,24 @@ def test_several_devices_share_the_replicates_and_change_none() -> None:
     assert [answer[0] for answer in answers] == ["1", "2"]
     assert len(answers[0]) == 1 + 2 * len(names)
     assert answers[0][1:] == answers[1][1:]
+
+
+LOSES_A_RACE = """
+from pathlib import Path
+
+note = Path(__file__).with_suffix(".note")
+if not note.exists():
+    note.touch()  # as the process does that is quicker
+    note.with_suffix(".tmp").replace(note)
+"""
+
+
+def test_library_whose_import_lost_a_race_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "loses_a_race.py").write_text(LOSES_A_RACE)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert imported("loses_a_race").note.exists()
 
 
 def test_cpu_is_used_where_jax_would_rather_have_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
