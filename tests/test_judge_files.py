@@ -29,7 +29,14 @@ from invmass.reports.page import html
 from invmass.reports.rows import load_rows
 from invmass.reports.tables import headline
 from invmass.verdicts.conduct import CONTRACT
-from invmass.verdicts.equivalence import Statistic, Status, Verdict, look, replicates_wanted
+from invmass.verdicts.equivalence import (
+    Interval,
+    Statistic,
+    Status,
+    Verdict,
+    look,
+    replicates_wanted,
+)
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.judge import CONVERGES, MATCHES
 from invmass.verdicts.recorded import recorded_answers, recorded_experiment
@@ -359,6 +366,14 @@ def test_number_that_is_said_to_decide_decides() -> None:
         assert at(int(1.3 * wanted), mean).status is decided
         assert at(int(0.7 * wanted), mean).status is Status.INCONCLUSIVE
     assert replicates_wanted(at(12, 1.1)) is None
+
+
+def test_longer_side_of_an_interval_decides_how_many_more_are_wanted() -> None:
+    def wanted(low: float, high: float) -> int | None:
+        undecided = Interval("", 0.0, low, high, 0.0, 1.0, "linear")
+        return replicates_wanted(Verdict(Status.INCONCLUSIVE, (undecided,), 12, 1, 1e-6, 1.0))
+
+    assert wanted(-0.2, 2.0) == wanted(-2.0, 0.2) == wanted(-2.0, 2.0)
 
 
 def test_command_judges_a_file_of_ours_and_says_how_to_repeat_it(
