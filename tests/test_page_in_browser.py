@@ -1,6 +1,7 @@
 """The page in a real browser: it opens from the disk alone, is filtered, tells of each verdict."""
 
 import csv
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,7 +125,7 @@ def test_filter_keeps_what_is_named_and_ticked(visit: Any, index: Path) -> None:
     page.get_by_role("checkbox", name="pass").uncheck()
     assert shown(page) == ["✗ fail"]
     page.get_by_role("button", name="Show all").click()
-    page.wait_for_function("document.querySelectorAll('.matrix .out').length === 0")
+    api.expect(page.locator(".matrix .out")).to_have_count(0)
     assert len(shown(page)) == 3
 
 
@@ -258,6 +259,6 @@ def test_many_rows_are_filtered_and_opened(visit: Any, judged: list[Row], tmp_pa
     index.write_text(html(loaded(copies, tmp_path / "results"), {}), encoding="utf-8")
     page = visit(index)
     page.get_by_label("Case, backend or metric").fill("normal-77 ")
-    page.wait_for_function("document.querySelector('#shown').textContent.startsWith('1')")
+    api.expect(page.locator("#shown")).to_have_text(re.compile("^1"))
     page.locator(".matrix td.fail:visible a").first.click()
     assert page.get_by_role("dialog").is_visible()
