@@ -19,9 +19,12 @@ import pytest
 from click.testing import CliRunner
 
 from invmass.backends.registry import load_backend
+from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases
 from invmass.cli import cli
 from invmass.geometry.errors import RowsError
+from invmass.geometry.families import HalfNormal
+from invmass.geometry.posterior import Site
 from invmass.reports import calibration, evidence, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.figures import drawing, matrices, speed
@@ -680,6 +683,14 @@ def test_ellipses_are_mapped_to_x() -> None:
         z = experiment.truth.position + factor @ [np.cos(angle), np.sin(angle)]
         np.testing.assert_allclose(curve[place], 20 / (1 + np.exp(-z)) - 10, rtol=1e-4)
     assert _mapped(experiment, -experiment.truth.inverse_fisher) == []
+
+
+def test_ellipse_that_overflows_in_x_is_left_out() -> None:
+    half = Site(HalfNormal(1.0))
+    case = Case("two", "two scales", {"a": half, "b": half}, {}, {"a": 1.0, "b": 1.0})
+    experiment = Experiment(case, load_backend("hmc"), "dense", Settings())
+    assert _mapped(experiment, np.eye(2))
+    assert _mapped(experiment, 1e8 * np.eye(2)) == []
 
 
 def test_bar_in_a_cell_is_no_border_of_it() -> None:
