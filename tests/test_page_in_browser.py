@@ -83,13 +83,13 @@ def visit(browser: Any) -> Iterator[Any]:
     """Opens a page; at the end, nothing was said on its console and nothing asked of a network."""
     contexts, said, asked = [], [], []
 
-    def opened(index: Path, **options: Any) -> Any:
+    def opened(index: Path, place: str = "", **options: Any) -> Any:
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(index.as_uri())
+        page.goto(index.as_uri() + place)
         return page
 
     yield opened
@@ -139,6 +139,20 @@ def test_cell_opens_with_the_keyboard_and_closes_again(visit: Any, index: Path) 
     page.keyboard.press("Escape")
     assert not page.get_by_role("dialog").is_visible()
     assert page.evaluate("document.activeElement.closest('td').cellIndex") == 3
+
+
+def test_detail_has_an_address(visit: Any, index: Path) -> None:
+    def title(page: Any) -> str:
+        return page.get_by_role("dialog").get_by_role("heading").first.inner_text()
+
+    page = visit(index)
+    page.locator(".matrix td.fail a").first.click()
+    told, address = title(page), page.url
+    page.keyboard.press("Escape")
+    api.expect(page).to_have_url(index.as_uri())
+    page.goto(address)
+    assert title(page) == title(visit(index, address.removeprefix(index.as_uri()))) == told
+    assert not visit(index, "#r-nothing").get_by_role("dialog").is_visible()
 
 
 def test_detail_says_what_the_row_says(visit: Any, index: Path, rows: pd.DataFrame) -> None:

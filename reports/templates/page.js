@@ -174,8 +174,16 @@ function open(id) {
   all("table[data-name]", dialog).forEach(downloadable);
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
+  history.replaceState(null, "", `#r-${id}`); // the page's address is that of the detail
 }
 
+function openAddressed() {
+  const id = location.hash.slice(3);
+  if (/^#[rv]-/.test(location.hash) && byId(`r-${id}`)) open(id);
+}
+
+addEventListener("hashchange", openAddressed);
+dialog.addEventListener("close", () => history.replaceState(null, "", location.pathname));
 document.addEventListener("click", (event) => {
   const link = event.target.closest('a[href^="#v-"], a[href^="#r-"]');
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
@@ -183,6 +191,7 @@ document.addEventListener("click", (event) => {
     open(link.hash.slice(3));
   } else if (event.target === dialog) dialog.close(); // its backdrop
 });
+openAddressed();
 
 // Each table as CSV, as it is shown.
 
