@@ -77,7 +77,8 @@ def sweep(
         _show_verdicts(rows)
         _show_what_was_not_run(skipped, len(done & asked))
     if missing := len(asked - set(rows["cell"])):
-        click.echo(f"{missing} cell(s) have no rows", err=True)
+        doubt = "has it changed meanwhile, or do workers run another?"
+        click.echo(f"{missing} cell(s) have no rows of the software here: {doubt}", err=True)
     sys.exit(FAIL if missing else _exit_status(rows))
 
 
