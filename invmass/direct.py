@@ -197,6 +197,14 @@ def repeat(row_id: str, results: Path) -> None:
     sys.exit(status)
 
 
+SHOWN = {
+    "z": "z",
+    "inverse_fisher_x": "inverse Fisher in x",
+    "inverse_fisher_z": "inverse Fisher in z",
+    "covariance_z": "covariance in z",
+}
+
+
 @click.command()
 @click.argument("case")
 @options("backend", "json")
@@ -212,8 +220,7 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
         return
     for answer in answers:
         click.echo(f"\n{answer['case']} as {answer['backend']} sees it: {answer['summary']}")
-        for key in ("z", "inverse_fisher_x", "inverse_fisher_z", "covariance_z"):
-            title = key.replace("_", " ")
+        for key, title in SHOWN.items():
             if isinstance(answer[key], str):
                 click.echo(f"{title}: none, {answer[key]}")
             else:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 WIDEST = 1000  # of a line, where nobody counts
+ROUNDING = 1e-12  # as a correlation: what is left of a zero
 STYLE = {
     "pass": "green",
     "matches": "green",
@@ -28,6 +30,9 @@ STYLE = {
 def matrix(title: str, names: list[str], values: list[Any]) -> None:
     """A matrix, or one row of values, under the names of its coordinates."""
     array = np.atleast_2d(np.asarray(values))
+    if len(array) > 1:
+        scale = np.sqrt(np.abs(np.diagonal(array)))
+        array = np.where(np.abs(array) < ROUNDING * np.outer(scale, scale), 0.0, array)
     rows = [
         {"": names[i] if len(array) > 1 else ""}
         | {name: f"{value:.6g}" for name, value in zip(names, row, strict=True)}
@@ -38,7 +43,7 @@ def matrix(title: str, names: list[str], values: list[Any]) -> None:
 
 def table(title: str, rows: list[dict[str, Any]]) -> None:
     """Rows with the same keys, coloured by their verdict; a file or a pipe takes any width."""
-    shown = Table(title=title, title_justify="left", title_style="bold")
+    shown = Table()
     for column in rows[0]:
         shown.add_column(column, overflow="fold")
     for row in rows:
@@ -47,4 +52,4 @@ def table(title: str, rows: list[dict[str, Any]]) -> None:
     console = Console()
     if not console.is_terminal:
         console.width = WIDEST
-    console.print(shown)
+    console.print(Text(title, style="bold"), shown, sep="\n")  # a table folds a title of its own

@@ -2,7 +2,7 @@
 
 import pytest
 
-from invmass.terminal import table
+from invmass.terminal import matrix, table
 
 WORDS = [f"{letter * 12}end" for letter in "abcdefghij"]
 
@@ -23,3 +23,17 @@ def test_table_in_a_narrow_terminal_is_folded(
     assert "…" not in out
     for letter in "abcdefghij":
         assert out.count(letter) >= 24, "twelve in the header, twelve in the line"
+
+
+def test_what_rounding_leaves_of_a_zero_is_shown_as_zero(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    matrix("small", ["a", "b"], [[4e-20, 3e-33], [3e-31, 9e-20]])
+    first, second = (line for line in capsys.readouterr().out.splitlines() if "e-20" in line)
+    assert [cell.strip() for cell in first.split("│")[1:-1]] == ["a", "4e-20", "0"]
+    assert [cell.strip() for cell in second.split("│")[1:-1]] == ["b", "3e-31", "9e-20"]
+
+
+def test_title_longer_than_its_table_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    table("a title of many words", [{"a": 1}])
+    assert capsys.readouterr().out.splitlines()[0] == "a title of many words"
