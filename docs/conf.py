@@ -11,7 +11,7 @@ extensions = [
 ]
 html_theme = "furo"
 html_title = "invmass"
-html_show_sourcelink = False
+html_show_copyright = html_show_sourcelink = False
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
