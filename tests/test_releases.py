@@ -61,6 +61,14 @@ def test_releases_are_on_the_page(rows: pd.DataFrame) -> None:
     assert "Over releases" in html(rows)
 
 
+def test_what_one_release_alone_was_timed_on_is_no_line(rows: pd.DataFrame) -> None:
+    newest = rows[[v["blackjax"] == "1.10.0" for v in rows["versions"]]]
+    alone = newest[newest["kind"] == "timing"]
+    drawn = speed.releases(pd.concat([rows, alone.assign(case="gaussian_mean")]))
+    assert "notebook-uniform dense" in drawn
+    assert "gaussian_mean" not in drawn
+
+
 def test_one_release_has_no_history(rows: pd.DataFrame) -> None:
     newest = rows[[v["blackjax"] == "1.10.0" for v in rows["versions"]]]
     assert releases(newest).empty

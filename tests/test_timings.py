@@ -1,5 +1,6 @@
 """Timings: rounds pooled over turns, curves and their exponents, what a known metric saves."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,17 @@ def test_exponents_are_those_of_the_curve(tmp_path: Path) -> None:
     assert "<svg" in speed.curves(rows)
     assert ", 64 chains" in speed.timings(rows)
     assert "How cost grows" in html(rows)
+
+
+def test_less_than_two_decades_are_labelled_in_plain_numbers(tmp_path: Path) -> None:
+    points = [
+        timing([1e-4 * d**2] * 5, case=f"scaling-{d}-1e2", dimension=d, gradients=d)
+        for d in (2, 10, 50)
+    ]
+    drawn = speed.curves(loaded(tmp_path, points))
+    labels = re.findall(r">([^<>]+)</text>", drawn)
+    assert {"2", "5", "10", "20", "50"} <= set(labels)
+    assert "×" not in drawn  # as in 4 × 10¹, for which there is no room
 
 
 def test_machines_and_settings_are_never_mixed(tmp_path: Path) -> None:

@@ -6,8 +6,10 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from invmass.reports import timings as times
 from invmass.reports import wording
@@ -70,6 +72,8 @@ def curves(rows: pd.DataFrame) -> str:
                     line["at"], line["seconds"], marker="o", ms=3.5, lw=1.4, **style
                 )
             ax.set(xscale="log", yscale="log", xlabel=wording.AXES[along])
+            _ticks(ax.xaxis, panel["at"])
+            _ticks(ax.yaxis, panel["seconds"])
             ax.set_title(f"{phase}: {curve}")
             ax.grid(axis="y")
         for ax in axes[len(panels) :]:
@@ -83,7 +87,8 @@ def curves(rows: pd.DataFrame) -> str:
 def releases(rows: pd.DataFrame) -> str:
     """Over releases of a library: checks that are not green, seconds of warm-up, ESS per gradient.
 
-    One row of panels for each library and backend with several releases.
+    One row of panels for each library and backend with several releases; timings of one release
+    alone are left out.
     """
     table = history(rows)
     if table.empty:
@@ -92,7 +97,7 @@ def releases(rows: pd.DataFrame) -> str:
     keys = ["library", "backend", "machine", "device", "dtype"]
     panels = list(table.groupby(keys, sort=False))
     with matplotlib.rc_context(drawing.STYLE):
-        figure = Figure(figsize=(8.6, 0.5 + 2.2 * len(panels)), layout="constrained")
+        figure = Figure(figsize=(10.4, 0.5 + 2.2 * len(panels)), layout="constrained")
         axes = figure.subplots(len(panels), 3, squeeze=False)
         for (judged, warmup, worth), (key, panel) in zip(axes, panels, strict=True):
             library, backend, *_ = key
@@ -101,15 +106,19 @@ def releases(rows: pd.DataFrame) -> str:
             judged.set_ylabel(f"{backend}, by {library}" if backend != library else library)
             timed = panel[panel["case"] != ""]
             for (case, metric), line in timed.groupby(["case", "metric"], sort=False):
+                if len(line) == 1:
+                    continue
                 at = [versions.index(version) for version in line["version"]]
                 _release_line(warmup, at, line, "warmup_seconds", f"{case} {metric}")
                 _release_line(worth, at, line, "ess_per_gradient", f"{case} {metric}")
             for ax in (judged, warmup, worth):
                 ax.set_xticks(range(len(versions)), versions, rotation=30, ha="right")
                 ax.set_ylim(bottom=0)
-            for ax in (judged, warmup) if warmup.lines else (judged,):
-                ax.set_ylim(top=1.35 * ax.get_ylim()[1])  # room for what explains it
-                ax.legend(fontsize=7, loc="upper left")
+            judged.set_ylim(top=1.35 * judged.get_ylim()[1])  # room for what explains it
+            judged.legend(fontsize=7, loc="upper left")
+            if warmup.lines:
+                beside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
+                worth.legend(handles=list(warmup.lines), fontsize=7, **beside)
         for ax, title in zip(
             axes[0], ("checks", "seconds of warm-up", "min ESS per gradient"), strict=True
         ):
@@ -142,6 +151,14 @@ def _bars(axes: Axes, panel: pd.DataFrame, column: str, colours: Mapping[str, st
     axes.set_xlim(left=0)
     axes.locator_params(axis="x", nbins=4)
     axes.tick_params(axis="y", length=0)
+
+
+def _ticks(axis: Axis, values: pd.Series) -> None:
+    """Labels at 1, 2 and 5 where decades alone would be too few, and else at decades."""
+    axis.set_minor_formatter(NullFormatter())
+    if values.max() < 100 * values.min():
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
 
 
 def _release_counts(axes: Axes, panel: pd.DataFrame, versions: Sequence[str]) -> None:
