@@ -1,5 +1,6 @@
-"""Writes docs/cases.md and its pictures: `python docs/cases.py`, in a few minutes."""
+"""Writes docs/cases.md, its pictures and docs/cases.json: `python docs/cases.py`, in minutes."""
 
+import json
 from pathlib import Path
 
 import matplotlib
@@ -9,6 +10,7 @@ from matplotlib.figure import Figure
 
 from invmass.cases.case import Case, Truth
 from invmass.cases.catalogue import all_cases
+from invmass.direct import in_brief, reference
 
 FOLDER = Path(__file__).parent / "cases"
 DRAWS = 20_000
@@ -27,10 +29,10 @@ entries of one whitened by the other, of the logarithm of a ratio or of a correl
 the claim is that M⁻¹ matches the inverse Fisher, beyond it that it disagrees as predicted.
 
 References are good to 0.2% of each variance, and the tests compare each with a second computation.
-Made anew in every run, they are not stored: `invmass list --case CASE --json` remakes one. Cases of
-the quick tier run on every push, those of the full one with `invmass validate --tier full`, and two
-only when they are named (`--case 'scaling-1000-*'`): with them the full tier would take ten minutes
-more.
+Every run makes them anew. They are stored in [cases.json](cases.json), which the tests compare with
+what is made; `invmass list --case CASE --json` remakes one. Cases of the quick tier run on every
+push, those of the full one with `invmass validate --tier full`, and two only when they are named
+(`--case 'scaling-1000-*'`): with them the full tier would take ten minutes more.
 
 | case | d | tier | gap | reference |
 |---|---|---|---|---|
@@ -38,9 +40,9 @@ more.
 
 
 def main() -> None:
-    """The page, and one picture a case."""
+    """The page, one picture a case, and the references."""
     FOLDER.mkdir(exist_ok=True)
-    rows, sections = [], []
+    rows, sections, stored = [], [], []
     for case in all_cases().values():
         print(case.name, flush=True)
         truth = case.truth_in_own_space
@@ -50,7 +52,10 @@ def main() -> None:
             f"{case.reference.how} |\n"
         )
         sections.append(section(case))
+        stored.append(in_brief(case) | reference(case))
         picture(case, truth).savefig(FOLDER / f"{case.name}.png", dpi=90, metadata={"Software": ""})
+    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in stored)
+    (FOLDER.parent / "cases.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     page = FOLDER.parent / "cases.md"
     page.write_text(INTRODUCTION + "".join(rows) + "".join(sections), encoding="utf-8")
 

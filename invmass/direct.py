@@ -48,26 +48,9 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
     """
     chosen = []
     for case in select_cases(cases):
-        chosen.append(
-            {
-                "case": case.name,
-                "dimension": case.dimension,
-                "tier": case.tier,
-                "summary": case.summary,
-            }
-        )
         if as_json:
             click.echo(f"{case.name} ...", err=True)
-            found, moments = case.truth_in_own_space.gap, case.truth_in_own_space.moments
-            chosen[-1] |= {
-                "sites": {name: list(site.value_shape) for name, site in case.sites.items()},
-                "source": case.source or None,
-                "reference": case.reference.how,
-                "gap": found if np.isfinite(found) else None,
-                "mean_z": _known(moments.mean),
-                "variance_z": _known(np.diag(moments.covariance)),
-                "relative_error": 0.002,
-            }
+        chosen.append(in_brief(case) | (reference(case) if as_json else {}))
     backends: list[dict[str, Any]] = []
     for backend in map(load_backend, [*OWN, *brought()]):
         missing = backend.why_unavailable()
@@ -88,6 +71,33 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
     for row in backends:
         row |= {name: "\n".join(row[name]) for name in ("metrics", "lacks")}
     table("backends", backends)
+
+
+def in_brief(case: Case) -> dict[str, Any]:
+    """A case in one line."""
+    return {
+        "case": case.name,
+        "dimension": case.dimension,
+        "tier": case.tier,
+        "summary": case.summary,
+    }
+
+
+def reference(case: Case) -> dict[str, Any]:
+    """The moments of a case where z is Stan's, how they were made, and how well.
+
+    What is infinite is null.
+    """
+    gap, moments = case.truth_in_own_space.gap, case.truth_in_own_space.moments
+    return {
+        "sites": {name: list(site.value_shape) for name, site in case.sites.items()},
+        "source": case.source or None,
+        "reference": case.reference.how,
+        "gap": gap if np.isfinite(gap) else None,
+        "mean_z": _known(moments.mean),
+        "variance_z": _known(np.diag(moments.covariance)),
+        "relative_error": 0.002,
+    }
 
 
 @click.command()

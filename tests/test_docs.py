@@ -1,13 +1,17 @@
 """What the documentation shows is what there is: cases, examples, claims, the CI job."""
 
+import json
 import runpy
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from invmass.cases.case import Case
 from invmass.cases.catalogue import all_cases
+from invmass.direct import in_brief
 from invmass.new_backend import render
 from invmass.verdicts.claims import CLAIMS
 
@@ -24,6 +28,23 @@ def test_page_says_what_the_case_says(case: Case) -> None:
     assert (DOCS / "cases" / f"{case.name}.png").stat().st_size > 1000, REMEDY
 
 
+@cache
+def stored() -> dict[str, dict[str, Any]]:
+    written = json.loads((DOCS / "cases.json").read_text(encoding="utf-8"))
+    return {reference["case"]: reference for reference in written}
+
+
+@pytest.mark.parametrize("case", all_cases().values(), ids=all_cases())
+def test_stored_reference_is_the_one_that_is_made(case: Case) -> None:
+    kept, moments = stored()[case.name], case.truth_in_own_space.moments
+    assert in_brief(case).items() <= kept.items(), REMEDY
+    assert kept["reference"] == case.reference.how, REMEDY
+    variances = np.array([np.inf if v is None else v for v in kept["variance_z"]])
+    off = (moments.mean - kept["mean_z"]) / np.sqrt(variances)
+    np.testing.assert_allclose(off, 0.0, atol=1e-3, err_msg=REMEDY)
+    np.testing.assert_allclose(np.diag(moments.covariance), variances, rtol=1e-3, err_msg=REMEDY)
+
+
 def test_example_case_of_the_readme_is_complete() -> None:
     path = DOCS / "example_case.py"
     assert path.read_text(encoding="utf-8") in (DOCS.parent / "README.md").read_text("utf-8")
@@ -33,8 +54,9 @@ def test_example_case_of_the_readme_is_complete() -> None:
     np.testing.assert_allclose(truth.moments.covariance, 1 / (50 / 9 + 1e-4), rtol=1e-6)
 
 
-def test_no_picture_is_left_over() -> None:
+def test_no_case_is_left_over() -> None:
     assert {path.stem for path in (DOCS / "cases").glob("*.png")} == set(all_cases()), REMEDY
+    assert set(stored()) == set(all_cases()), REMEDY
 
 
 def test_backend_of_the_readme_is_the_one_that_new_backend_writes() -> None:
