@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from invmass.verdicts.equivalence import interval
+from invmass.verdicts.equivalence import Status, interval, look
 from invmass.verdicts.judge import _pooled
 
 D, REPLICATES, SIZE = 45, 16, 0.2
@@ -37,3 +37,43 @@ def test_squares_off_the_diagonal_are_estimated_without_bias() -> None:
     found = [_pooled(matrices(generator, SIZE), "ratios")[2].values.mean() for _ in range(200)]
     expected = 2 * (D - 1) * SIZE**2 / D
     assert np.mean(found) == pytest.approx(expected, abs=4 * np.std(found) / np.sqrt(200))
+
+
+@pytest.mark.parametrize(("entry", "factor"), [("smallest", 0.5), ("largest", 2.0)])
+def test_furthest_ratio_at_its_margin_is_missed_no_more_often_than_promised(
+    entry: str, factor: float
+) -> None:
+    alpha, rounds = 0.02, 1000
+    generator = np.random.default_rng(5)
+    scale = np.where(np.arange(D) == 17, np.sqrt(factor), 1.0)
+    missed = 0
+    for _ in range(rounds):
+        draws = scale * generator.normal(size=(REPLICATES, 225, D))
+        found = {s.entry: s for s in _pooled(np.mean(draws**2, axis=1), "ratios")}
+        seen = interval(found[f"{entry} of the ratios"], 1.0, alpha)
+        missed += not seen.low <= factor <= seen.high
+    assert missed < 1.5 * alpha * rounds + 4 * np.sqrt(alpha * rounds)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("factor", [1 / 7, 1.0, 7.0])
+def test_one_coordinate_of_many_is_not_lost_among_them(dense: bool, factor: float) -> None:
+    """In the means and in the squares it is: a hundredth of 7 is within their margin."""
+    generator = np.random.default_rng(3)
+    scale = np.where(np.arange(100) == 17, np.sqrt(factor), 1.0)
+    draws = scale * generator.normal(size=(16, 225, 100))
+    ratios = np.mean(draws**2, axis=1)
+    if dense:
+        ratios = np.einsum("rni,rnj->rij", draws, draws) / 225
+    verdict = look(_pooled(ratios, "ratios"), 0.1, 1e-6, 1)
+    assert verdict.status is (Status.PASS if factor == 1 else Status.FAIL)
+    if factor != 1:
+        assert verdict.worst.entry == f"{'largest' if factor > 1 else 'smallest'} of the ratios"
+
+
+def test_one_pair_of_many_that_correlates_is_not_lost_among_them() -> None:
+    generator = np.random.default_rng(4)
+    draws = generator.normal(size=(16, 225, 100))
+    draws[..., 3] = 0.95 * draws[..., 60] + np.sqrt(1 - 0.95**2) * draws[..., 3]
+    ratios = np.einsum("rni,rnj->rij", draws, draws) / 225
+    assert look(_pooled(ratios, "ratios"), 0.1, 1e-6, 1).status is Status.FAIL

@@ -19,6 +19,7 @@ DENSITY = "density agrees"
 DRAWS = "draws are right"
 
 LARGEST_GAP = 0.05  # beyond it, M⁻¹ is not expected to match the inverse Fisher
+ONE_DIRECTION = 1.0  # margin of a single one of many coordinates: a factor of two
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def density(experiment: Experiment) -> Verdict:
 def draws(experiment: Experiment) -> Verdict:
     """Mean and covariance of the draws are the posterior's, in z and, where they are finite, in x.
 
-    Of many coordinates the variances alone, whitened and pooled.
+    Of many coordinates means and variances alone, whitened and pooled.
     """
     case, truth = experiment.case, experiment.truth
     spaces = {
@@ -132,7 +133,9 @@ def draws(experiment: Experiment) -> Verdict:
         for space in spaces:
             means, products = averaged(space, count)
             if experiment.large:
-                found.append(Statistic(f"mean {space}", means.mean(axis=1), 0.0, "linear"))
+                found.append(
+                    Statistic(f"squares of the means {space}", _squares(means), 0.0, "linear")
+                )
                 found += _pooled(products, f"variances {space}")
                 continue
             found += [
@@ -221,7 +224,9 @@ def _pooled(ratios: np.ndarray, name: str) -> list[Statistic]:
     """Ratios, (R, d), that should all be one, or matrices, (R, d, d), that should be the identity.
 
     The mean of the ratios (or diagonals) and that of their inverses are both near one only if few
-    are far from it, either way. Of what is off the diagonal, `Σ E[Sᵢⱼ]² / d` should be zero.
+    are far from it, either way. Of what is off the diagonal, `Σ E[Sᵢⱼ]² / d` should be zero. What
+    is wrong in a single direction hardly shows in these; it does in the direction that is furthest
+    off, which is judged by a margin of its own.
     """
     dense = ratios.ndim == 3
     diagonals = np.diagonal(ratios, axis1=1, axis2=2) if dense else ratios
@@ -230,22 +235,46 @@ def _pooled(ratios: np.ndarray, name: str) -> list[Statistic]:
         Statistic(f"mean of the inverse {name}", (1.0 / diagonals).mean(axis=1), 1.0, "log"),
     ]
     if dense:
-        squares = _squares_off_the_diagonal(ratios) / ratios.shape[1]
+        off_diagonal = ratios * (1 - np.eye(ratios.shape[1]))
+        squares = _squares(off_diagonal.reshape(len(ratios), -1)) / ratios.shape[1]
         found.append(Statistic("squares off the diagonal", squares, 0.0, "linear"))
+    smallest, largest = _furthest(ratios)
+    found += [
+        Statistic(f"smallest of the {name}", smallest, 1.0, "log", ONE_DIRECTION),
+        Statistic(f"largest of the {name}", largest, 1.0, "log", ONE_DIRECTION),
+    ]
     return found
 
 
-def _squares_off_the_diagonal(matrices: np.ndarray) -> np.ndarray:
-    """Values whose mean estimates `Σ E[Sᵢⱼ]²` over i ≠ j, shape (R,), and whose scatter its error.
+def _furthest(ratios: np.ndarray) -> np.ndarray:
+    """Smallest and largest ratio of any coordinate, or direction; shape (2, R).
+
+    Of ratios, (R, d), or matrices, (R, d, d). Each replicate is asked where the mean of the others
+    is smallest and largest, so that noise which makes it so there is not in what is found here.
+    Near the margin all ask for the same direction, and their answers are independent. Where noise
+    alone decides which one that is, they are not, but there they are far from the margin.
+    """
+    means = (ratios.sum(axis=0) - ratios) / (len(ratios) - 1)
+    if ratios.ndim == 2:
+        where = np.stack([means.argmin(axis=1), means.argmax(axis=1)])
+        return ratios[np.arange(len(ratios)), where]
+    found = []
+    for own, others in zip(ratios, means, strict=True):
+        directions = np.linalg.eigh(others)[1][:, [0, -1]]
+        found.append(np.einsum("ik,ij,jk->k", directions, own, directions))
+    return np.stack(found, axis=1)
+
+
+def _squares(values: np.ndarray) -> np.ndarray:
+    """Of values (R, k) those whose mean estimates `Σ E[vᵢ]²`, and whose scatter its error; (R,).
 
     Each replicate times the mean of the others: what is noise in one is not in the others, and
     adds nothing on average. As every replicate stands in all the products, their mean scatters
     twice as far as theirs would tell, and they are spread as much. Source: Hoeffding, Annals of
     Mathematical Statistics 19 (1948), theorem 7.1, for products of two.
     """
-    others = (matrices.sum(axis=0) - matrices) / (len(matrices) - 1)
-    products = matrices * others
-    found = products.sum(axis=(1, 2)) - np.trace(products, axis1=1, axis2=2)
+    others = (values.sum(axis=0) - values) / (len(values) - 1)
+    found = np.einsum("rk,rk->r", values, others)
     return 2 * found - found.mean()
 
 
