@@ -73,10 +73,27 @@ def observed(
 def jeffreys_log_density(
     posterior: Posterior, x: Sites, *, space: Space = "x", transforms: Transforms | None = None
 ) -> float:
-    """Log of Jeffreys' prior `sqrt(det F)`, not normalised, as a density of the given space."""
+    """Log of Jeffreys' prior `sqrt(det F)`, not normalised, as a density of the given space.
+
+    Minus infinity where F is singular.
+    """
     matrix = expected(posterior, x, space=space, transforms=transforms, flat=True)
-    sign, log_det = np.linalg.slogdet(np.asarray(matrix))
-    return 0.5 * float(log_det) if sign > 0 else -np.inf
+    scale, values, _ = _in_own_units(np.asarray(matrix))
+    if _singular(values):
+        return -np.inf
+    return float(np.sum(np.log(scale)) + 0.5 * np.sum(np.log(values)))
+
+
+def _in_own_units(information: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Roots of the diagonal, and rising eigenvalues and vectors of what is left without them."""
+    scale = np.sqrt(np.abs(np.diag(information)))
+    scale = np.where(scale > 0, scale, 1.0)
+    return scale, *np.linalg.eigh(information / np.outer(scale, scale))
+
+
+def _singular(values: np.ndarray) -> bool:
+    """Whether the smallest of rising eigenvalues is no more than rounding."""
+    return bool(values[0] <= 1e-11 * max(values[-1], 1.0))
 
 
 def invert_information(information: np.ndarray, coordinates: tuple[str, ...]) -> np.ndarray:
@@ -85,14 +102,12 @@ def invert_information(information: np.ndarray, coordinates: tuple[str, ...]) ->
     Raises:
         SingularFisherError: names the direction about which the model says nothing.
     """
-    scale = np.sqrt(np.abs(np.diag(information)))
     if not np.all(np.isfinite(information)):
         raise SingularFisherError(
             "the Fisher information is not finite here; is the point inside the support?"
         )
-    scale = np.where(scale > 0, scale, 1.0)
-    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
-    if values[0] <= 1e-11 * max(values[-1], 1.0):
+    scale, values, vectors = _in_own_units(information)
+    if _singular(values):
         direction = vectors[:, 0] / scale
         direction = direction / direction[np.argmax(np.abs(direction))]
         terms = [

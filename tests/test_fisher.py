@@ -233,8 +233,10 @@ def test_jeffreys_prior_is_a_density_whatever_the_coordinates(
         np.testing.assert_allclose(in_z, in_x + log_det, atol=1e-10)
 
 
-def test_jeffreys_prior_vanishes_where_the_model_says_nothing() -> None:
-    assert fisher.jeffreys_log_density(only_the_sum(), {"a": 1.0, "b": 2.0}) == -np.inf
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.7, 1.1)])
+def test_jeffreys_prior_vanishes_where_the_model_says_nothing(weights: tuple[float, float]) -> None:
+    """Also where rounding leaves a determinant of 1e-16."""
+    assert fisher.jeffreys_log_density(only_the_sum(*weights), {"a": 1.0, "b": 2.0}) == -np.inf
 
 
 # -- Cramér and Rao
@@ -418,10 +420,15 @@ def test_prior_adds_its_own_curvature_in_each_space() -> None:
 # -- errors, inverses, blocks
 
 
-def only_the_sum() -> Posterior:
+def only_the_sum(first: float = 1.0, second: float = 1.0) -> Posterior:
+    """Two parameters of which the data know the weighted sum."""
     return Posterior(
         {"a": Site(Normal(0.0, 10.0)), "b": Site(Normal(0.0, 10.0))},
-        {"y": Observation(lambda x: Normal(x["a"] + x["b"], 3.0), data=np.zeros(5))},
+        {
+            "y": Observation(
+                lambda x: Normal(first * x["a"] + second * x["b"], 3.0), data=np.zeros(5)
+            )
+        },
     )
 
 
