@@ -1,6 +1,7 @@
 """Our own sampler: static HMC with jittered path length, adapted by Stan's windows."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar, final
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.metric import make_metric, stan_shrinkage
+from invmass.backends.hmc.metric import FEWEST, make_metric, stan_shrinkage
 from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
 from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.backends.replicates import replicated
@@ -30,7 +31,7 @@ class HandRolledHMC(Backend):
     metropolis = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
-        "dense": WELFORD_DENSE,
+        "dense": replace(WELFORD_DENSE, fewest=FEWEST),
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
         "fisher_diag": (Lack.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws"),

@@ -6,6 +6,7 @@ library; it is composed here from its parts: `PreconditionedNoUTurnSampler` unde
 and a `RunningCovariance` that starts anew in each of Stan's windows.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, ClassVar, final
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.metric import variances_of_few
+from invmass.backends.hmc.metric import FEWEST, variances_of_few
 from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
 from invmass.backends.replicates import replicated
 from invmass.cases.case import Case
@@ -39,7 +40,7 @@ class TFPNUTS(Backend):
     target_acceptance = _TARGET_ACCEPTANCE
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": RUNNING_VARIANCE,
-        "dense": RUNNING_COVARIANCE,
+        "dense": dataclasses.replace(RUNNING_COVARIANCE, fewest=FEWEST),
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
         name: (Lack.NOT_YET, "TFP has running variances and covariances alone")

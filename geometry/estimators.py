@@ -57,6 +57,7 @@ class Estimator:
         dense: whether its metric is a matrix.
         regularisation: what it does at finite length.
         low_rank: how it builds a matrix of few eigenvectors, if it does.
+        fewest: draws for each coordinate with fewer of which a dense metric is diagonal.
         block: whether it estimates the block of `block_sites` and otherwise the diagonal alone.
         entries: those that it estimates, (d, d), for a block; `on_sites` gives it.
     """
@@ -65,6 +66,7 @@ class Estimator:
     dense: bool
     regularisation: Regularisation
     low_rank: LowRank | None = None
+    fewest: int = 0
     block: bool = False
     entries: np.ndarray | None = field(default=None, compare=False)
 
@@ -124,6 +126,8 @@ class Estimator:
         Transactions on Signal Processing 58 (2010), equation 23, with the expectation of `tr R²`
         over n independent draws.
         """
+        if self.dense and draws < self.fewest * len(metric):
+            return np.diag(replace(self, dense=False).regularised(np.diag(metric), draws))
         if self.regularisation is Regularisation.NONE:
             return metric
         if self.regularisation is Regularisation.BIASED:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from invmass.backends.registry import load_backend
+from invmass.cases.catalogue import all_cases
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import (
     COVARIANCE_LOW_RANK,
@@ -17,6 +19,7 @@ from invmass.geometry.estimators import (
     LowRank,
     geometric_mean,
 )
+from invmass.verdicts.experiment import Experiment, Settings
 
 
 def correlated(correlation: float) -> np.ndarray:
@@ -183,3 +186,22 @@ def test_oracle_shrinkage_is_the_expectation_of_what_is_estimated(draws: int, si
 def test_oracle_shrinkage_of_one_coordinate_or_of_nothing_is_none() -> None:
     for matrix in (np.array([[4.0]]), np.zeros((2, 2))):
         np.testing.assert_array_equal(POOLED_DENSE.regularised(matrix, 500), matrix)
+
+
+@pytest.mark.parametrize("name", ["hmc", "numpyro", "tfp"])
+@pytest.mark.parametrize("num_warmup", [20, 200])
+def test_dense_metric_of_few_draws_is_diagonal_where_its_estimator_says_so(
+    name: str, num_warmup: int
+) -> None:
+    """Of 2 draws or of 100, for ten coordinates."""
+    backend = load_backend(name)
+    if reason := backend.why_unavailable():
+        pytest.skip(reason)
+    case = all_cases()["scaling-10-1e2"]
+    experiment = Experiment(case, backend, "dense", Settings(num_warmup=num_warmup), chains=2)
+    tuned = experiment.tuned(2)
+    expected = experiment.estimator.regularised(experiment.target, tuned.window)
+    diagonal = np.eye(10, dtype=bool)
+    of_few = name != "numpyro" and num_warmup == 20
+    for matrix in (expected, *tuned.inverse_mass_matrix):
+        assert np.all((matrix == 0) == (of_few & ~diagonal))

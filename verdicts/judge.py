@@ -136,7 +136,7 @@ def draws(experiment: Experiment) -> Verdict:
                 found.append(
                     Statistic(f"squares of the means {space}", _squares(means), 0.0, "linear")
                 )
-                found += _pooled(products, f"variances {space}")
+                found += _pooled(products, f"variances {space}", experiment.settings.tolerance)
                 continue
             found += [
                 Statistic(f"mean {space}[{i}]", values, 0.0, "linear")
@@ -199,7 +199,7 @@ def _metric_statistics(
 ) -> list[Statistic]:
     tuned = experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
     if experiment.large:
-        return _pooled(whiten(tuned, expected), "ratios")
+        return _pooled(whiten(tuned, expected), "ratios", experiment.settings.tolerance)
     ratios, centre = whiten(tuned, reference), whiten(expected[None], reference)[0]
     if ratios.ndim == 2:
         return [
@@ -220,19 +220,25 @@ def _sequential(experiment: Experiment, statistics, further: float = 0.0) -> Ver
     )
 
 
-def _pooled(ratios: np.ndarray, name: str) -> list[Statistic]:
+def _pooled(ratios: np.ndarray, name: str, tolerance: float) -> list[Statistic]:
     """Ratios, (R, d), that should all be one, or matrices, (R, d, d), that should be the identity.
 
-    The mean of the ratios (or diagonals) and that of their inverses are both near one only if few
-    are far from it, either way. Of what is off the diagonal, `Σ E[Sᵢⱼ]² / d` should be zero. What
-    is wrong in a single direction hardly shows in these; it does in the direction that is furthest
-    off, which is judged by a margin of its own.
+    The mean of the ratios (or diagonals) should be one, and their mean square deviation from it,
+    `Σ (E[Sᵢᵢ] - 1)² / d`, within the square of the tolerance. Of what is off the diagonal,
+    `Σ E[Sᵢⱼ]² / d` should be zero. What is wrong in a single direction hardly shows in these; it
+    does in the direction that is furthest off, which is judged by a margin of its own.
     """
     dense = ratios.ndim == 3
     diagonals = np.diagonal(ratios, axis1=1, axis2=2) if dense else ratios
     found = [
         Statistic(f"mean of the {name}", diagonals.mean(axis=1), 1.0, "log"),
-        Statistic(f"mean of the inverse {name}", (1.0 / diagonals).mean(axis=1), 1.0, "log"),
+        Statistic(
+            f"mean square deviation of the {name}",
+            _squares(diagonals - 1) / diagonals.shape[1],
+            0.0,
+            "linear",
+            tolerance**2,
+        ),
     ]
     if dense:
         off_diagonal = ratios * (1 - np.eye(ratios.shape[1]))

@@ -10,6 +10,8 @@ from jax.scipy.linalg import solve_triangular
 
 from invmass.geometry.families import Array
 
+FEWEST = 2  # draws for each coordinate: from fewer a dense metric is worse than none
+
 
 class Metric(NamedTuple):
     """M⁻¹, and a factor that turns white noise into momenta from N(0, M)."""
@@ -83,14 +85,11 @@ def stan_shrinkage(state: Welford) -> Array:
 
 
 def variances_of_few(estimate: Array, draws: Array) -> Array:
-    """A dense estimate, (d, d); of fewer than two draws for each coordinate its diagonal alone.
-
-    From fewer draws than coordinates a dense metric is worse than none.
-    """
+    """A dense estimate, (d, d); of fewer than `FEWEST` draws for each coordinate its diagonal."""
     if estimate.ndim == 1:
         return estimate
     diagonal = jnp.eye(len(estimate), dtype=bool)
-    return jnp.where(diagonal | (draws >= 2 * len(estimate)), estimate, 0.0)
+    return jnp.where(diagonal | (draws >= FEWEST * len(estimate)), estimate, 0.0)
 
 
 def oracle_shrinkage(state: Welford) -> Array:
