@@ -25,6 +25,7 @@ from invmass.geometry.errors import InvmassError, SingularFisherError, UsageErro
 from invmass.geometry.precision import float64
 from invmass.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, options
 from invmass.own_model import judge_file
+from invmass.reports.plain_json import plain_json
 from invmass.reports.rows import RowWriter, read_rows
 from invmass.terminal import matrix, table
 from invmass.verdicts import exploration, judge
@@ -65,7 +66,7 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
             }
         )
     if as_json:
-        click.echo(json.dumps({"cases": chosen, "backends": backends}, indent=2))
+        click.echo(plain_json({"cases": chosen, "backends": backends}, indent=2))
         return
     table("cases", chosen)
     for row in backends:
@@ -160,7 +161,7 @@ def check(
         if reached and not as_json:
             show_answers(experiment, reached)
     if as_json:
-        click.echo(json.dumps(records, indent=2))
+        click.echo(plain_json(records, indent=2))
     sys.exit(exit_status(records))
 
 
@@ -226,7 +227,7 @@ def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
             if _available(backend, asked_for=bool(backends), quiet=as_json):
                 answers.append(_fisher(problem, backend))
     if as_json:
-        click.echo(json.dumps(answers, indent=2))
+        click.echo(plain_json(answers, indent=2))
         return
     for answer in answers:
         click.echo(f"\n{answer['case']} as {answer['backend']} sees it: {answer['summary']}")
@@ -263,7 +264,7 @@ def explore(
     finally:
         writer.close()
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(plain_json(rows, indent=2))
         return
     grid = [row for row in rows if row["kind"] == "setting"]
     for metric in exploration.METRICS:

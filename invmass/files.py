@@ -1,6 +1,5 @@
 """`invmass judge`: matrices that were tuned elsewhere, read from files."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from invmass.direct import exit_status, show_answers
 from invmass.geometry.errors import InvmassError
 from invmass.geometry.estimators import ESTIMATORS, Regularisation
 from invmass.options import options
+from invmass.reports.plain_json import plain_json
 from invmass.reports.rows import RowWriter
 from invmass.verdicts.equivalence import Status, replicates_wanted
 from invmass.verdicts.experiment import Settings
@@ -67,7 +67,7 @@ def judge(
         if writer:
             writer.append(records[-1])
     if as_json:
-        click.echo(json.dumps(records, indent=2))
+        click.echo(plain_json(records, indent=2))
         sys.exit(exit_status(records))
     assert isinstance(experiment.backend, RecordedSampler)
     shrinks = experiment.estimator.regularisation is not Regularisation.NONE

@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from invmass.cases.numpyro_sites import NO_NUMPYRO
 from invmass.cases.own_model import OwnModel, Structure
 from invmass.geometry.errors import UsageError
 from invmass.options import INCONCLUSIVE, PASS
+from invmass.reports.plain_json import plain_json
 from invmass.terminal import matrix, table
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.own_model import STARTS, Adaptation, Entry, Finding, Saving
@@ -106,7 +106,7 @@ def judge_file(
         if not as_json:
             _show_adaptation(answers[-1], entries, saving, settings)
     if as_json:
-        click.echo(json.dumps(answer | {"metrics": answers}, indent=2))
+        click.echo(plain_json(answer | {"metrics": answers}, indent=2))
     return INCONCLUSIVE if undecided else PASS
 
 

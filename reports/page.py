@@ -1,7 +1,5 @@
 """The report: one page that opens offline, and beside it the same for machines."""
 
-import json
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -22,6 +20,7 @@ from invmass.reports.details import details
 from invmass.reports.figures import calibrated, explored, matrices, speed
 from invmass.reports.history import commits
 from invmass.reports.junit import junit
+from invmass.reports.plain_json import finite, plain_json
 from invmass.reports.releases import releases
 
 OPEN = ("fail", "error", "inconclusive")
@@ -71,7 +70,10 @@ def flattened(rows: pd.DataFrame) -> pd.DataFrame:
     for name in flat.columns[[dtype == "object" for dtype in flat.dtypes]]:
         kinds = {type(value) for value in flat[name] if wording.known(value)}
         if kinds & {list, dict} or len(kinds) > 1:
-            flat[name] = [_json(value) if wording.known(value) else None for value in flat[name]]
+            flat[name] = [
+                plain_json(value, ensure_ascii=False) if wording.known(value) else None
+                for value in flat[name]
+            ]
     return flat
 
 
@@ -147,7 +149,7 @@ def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
         "known_failures": tables.known_failures(rows).head(MOST_TOLD).to_dict("records"),
         "failures": [v for v in verdicts if v["status"] in OPEN],
         "verdicts": verdicts,
-        "details": _finite(told),
+        "details": finite(told),
         "furthest": {i: detail["entries"] for i, detail in told.items() if "entries" in detail},
         "calibration": error_rates(evidence.calibration(rows)).to_dict("records"),
         "faults": evidence.fault_table(faults),
@@ -258,19 +260,3 @@ def _measured(rows: pd.DataFrame) -> str:
 def _stem(name: str) -> str:
     """A figure's name as that of a file."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-
-
-def _json(value: Any) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    """JSON proper has no NaN."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return value if not isinstance(value, float) or math.isfinite(value) else None

@@ -322,3 +322,6 @@ def test_list_and_fisher_speak_json(tmp_path: Path) -> None:
     answer = run(tmp_path, "invmass", "fisher", "notebook-uniform", "--backend", "hmc", "--json")
     (found,) = json.loads(answer.stdout)
     assert found["inverse_fisher_z"][0][0] == pytest.approx(0.0434028, rel=1e-5)
+    answer = run(tmp_path, "invmass", "fisher", "infinite_variance", "--backend", "hmc", "--json")
+    (found,) = json.loads(answer.stdout, parse_constant=pytest.fail)  # JSON has no Infinity
+    assert found["covariance_z"] == [[None]]

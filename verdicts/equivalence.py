@@ -195,7 +195,8 @@ def _log_normal_mean(logs: np.ndarray, alpha: float) -> tuple[float, float, floa
 
     above, below = _quantiles(logs, alpha)
     ends = centre - distance(above, 1), centre - distance(below, -1)
-    found, low, high = np.exp([centre + variance / 2, *ends])
+    with np.errstate(over="ignore"):  # few values of a wide spread may mean anything
+        found, low, high = np.exp([centre + variance / 2, *ends])
     return float(found), float(low), float(high)
 
 
