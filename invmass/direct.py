@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,7 +29,7 @@ from invmass.reports.plain_json import plain_json
 from invmass.reports.rows import RowWriter, read_rows
 from invmass.terminal import matrix, table
 from invmass.verdicts import exploration, judge
-from invmass.verdicts.claims import answers
+from invmass.verdicts.claims import answers, why_not_judged
 from invmass.verdicts.cores import cores_at_hand, keep_to_cores
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
@@ -148,9 +148,9 @@ def check(
         for metric in metrics_for(problem_case, backend, metrics)
     ]
     records: list[dict[str, Any]] = []
-    for experiment in experiments:
+    for experiment, asked in _asked(experiments, claims):
         reached = []
-        for claim, answer in answers(experiment, claims):
+        for claim, answer in answers(experiment, asked):
             if isinstance(answer, InvmassError):
                 click.echo(f"{claim}: {answer}", err=True)
             else:
@@ -163,6 +163,31 @@ def check(
     if as_json:
         click.echo(plain_json(records, indent=2))
     sys.exit(exit_status(records))
+
+
+def _asked(
+    experiments: list[Experiment], claims: Sequence[str]
+) -> Iterator[tuple[Experiment, list[str]]]:
+    """Each experiment with those of the named claims that judge it, and none if none is named.
+
+    Raises:
+        UsageError: none of them judges any.
+    """
+    refused = {
+        (experiment.name, claim): reason
+        for experiment in experiments
+        for claim in claims
+        if (reason := why_not_judged(experiment, claim))
+    }
+    asked = [
+        (experiment, [claim for claim in claims if (experiment.name, claim) not in refused])
+        for experiment in experiments
+    ]
+    if claims and not any(concern for _, concern in asked):
+        raise UsageError("\n".join(refused.values()))
+    for reason in refused.values():
+        click.echo(reason, err=True)
+    yield from ((experiment, concern) for experiment, concern in asked if concern or not claims)
 
 
 @click.command()

@@ -308,6 +308,18 @@ def test_no_sampler_library_is_imported_before_its_backend_is_used(tmp_path: Pat
     assert answer.returncode == 0, answer.stderr
 
 
+def test_check_leaves_out_what_a_claim_does_not_judge_and_says_so(tmp_path: Path) -> None:
+    claim = "inverse Fisher of x is rejected"
+    words = ("--backend", "hmc", "--metric", "diagonal", "--claim", claim, "--json")
+    answer = run(tmp_path, "invmass", "check", "notebook", *words)
+    assert answer.returncode == 0
+    assert [record["case"] for record in json.loads(answer.stdout)] == ["notebook-uniform"]
+    assert f"notebook-normal-hmc-diagonal is not judged by {claim!r}" in answer.stderr
+    answer = run(tmp_path, "invmass", "check", "notebook-normal", *words)
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("invmass: notebook-normal-hmc-diagonal is not judged by")
+
+
 def test_list_and_fisher_speak_json(tmp_path: Path) -> None:
     listed = json.loads(run(tmp_path, "invmass", "list", "--case", "notebook", "--json").stdout)
     bounded, normal = listed["cases"]

@@ -40,10 +40,8 @@ def answers(
         UsageError: a name that is not known, or a claim that is not about this combination.
     """
     for name in named:
-        if name not in CLAIMS:
-            raise UsageError(f"unknown claim {name!r}; the claims are: {', '.join(CLAIMS)}")
-        if reason := CLAIMS[name].why_not(experiment):
-            raise UsageError(f"{experiment.name} is not judged by {name!r}: {reason}")
+        if reason := why_not_judged(experiment, name):
+            raise UsageError(reason)
     for claim in [CLAIMS[name] for name in dict.fromkeys(named)] or CLAIMS.values():
         if claim.long and not named:
             continue
@@ -52,6 +50,19 @@ def answers(
                 yield claim.name, claim.judge(experiment)
         except InvmassError as error:
             yield claim.name, error
+
+
+def why_not_judged(experiment: Experiment, name: str) -> str | None:
+    """The reason why a combination is not judged by the claim of this name; None if it is.
+
+    Raises:
+        UsageError: the name is not known.
+    """
+    if name not in CLAIMS:
+        raise UsageError(f"unknown claim {name!r}; the claims are: {', '.join(CLAIMS)}")
+    if reason := CLAIMS[name].why_not(experiment):
+        return f"{experiment.name} is not judged by {name!r}: {reason}"
+    return None
 
 
 def _always(_: Experiment) -> None:
