@@ -368,6 +368,16 @@ def test_number_that_is_said_to_decide_decides() -> None:
     assert replicates_wanted(at(12, 1.1)) is None
 
 
+def test_four_chains_do_not_ask_for_thousands() -> None:
+    """Some seventy decide; how wide the interval of four is on the log scale is not the measure."""
+    generator, asked = np.random.default_rng(0), []
+    for _ in range(40):
+        values = generator.chisquare(225, 4) / 225
+        verdict = look([Statistic("", values, 1.0, "log")], 0.1, 1e-6, 1)
+        asked.append(replicates_wanted(verdict) or np.inf)
+    assert 20 < np.median(asked) < 300
+
+
 def test_longer_side_of_an_interval_decides_how_many_more_are_wanted() -> None:
     def wanted(low: float, high: float) -> int | None:
         undecided = Interval("", 0.0, low, high, 0.0, 1.0, "linear")

@@ -181,23 +181,33 @@ def _log_normal_mean(logs: np.ndarray, alpha: float) -> tuple[float, float, floa
     count, centre = len(logs), float(np.mean(logs))
     # values that are all the same have a variance, too
     variance = max(float(np.var(logs)), float(np.finfo(np.float64).eps) ** 2)
+    found = centre + variance / 2
+    above, below = _quantiles(logs, alpha)
+    ends = found - _reach(variance, count, above, -1), found + _reach(variance, count, below, 1)
+    with np.errstate(over="ignore"):  # few values of a wide spread may mean anything
+        found, low, high = np.exp([found, *ends])
+    return float(found), float(low), float(high)
 
-    def excess(distance: float, quantile: float) -> float:
-        # Student's t has this likelihood ratio
+
+def _reach(variance: float, count: int, quantile: float, side: int) -> float:
+    """From the log mean of R log-normal values to the end of its interval, below (-1) or above (1).
+
+    Args:
+        variance: of the logarithms.
+        count: R.
+        quantile: of Student's t, which has the same likelihood ratio.
+        side: of the interval.
+    """
+
+    def excess(distance: float) -> float:
         return 2 * log_normal_divergence(variance, distance) - math.log1p(quantile**2 / (count - 1))
 
-    def distance(quantile: float, side: int) -> float:
-        step = side * quantile * math.sqrt(variance / count)
-        while excess(-variance / 2 + step, quantile) < 0:
-            step *= 2
-        furthest = -variance / 2 + step
-        return float(scipy.optimize.brentq(excess, -variance / 2, furthest, (quantile,), 1e-14))
-
-    above, below = _quantiles(logs, alpha)
-    ends = centre - distance(above, 1), centre - distance(below, -1)
-    with np.errstate(over="ignore"):  # few values of a wide spread may mean anything
-        found, low, high = np.exp([centre + variance / 2, *ends])
-    return float(found), float(low), float(high)
+    step = -side * quantile * math.sqrt(variance / count)
+    while excess(-variance / 2 + step) < 0:
+        step *= 2
+    furthest = -variance / 2 + step
+    distance = float(scipy.optimize.brentq(excess, -variance / 2, furthest, xtol=1e-14))
+    return abs(distance + variance / 2)
 
 
 def log_normal_divergence(variance: float, distance: float) -> float:
@@ -283,25 +293,70 @@ def replicates_wanted(verdict: Verdict, most: int = 1_000_000) -> int | None:
 
     More than there are, which did not.
 
-    Intervals are taken to shrink as Student's quantile over the root of the number.
+    On the linear scale intervals are taken to shrink as Student's quantile over the root of the
+    number; on the log scale the variance is that of which the longer side would come.
     """
     level = verdict.alpha / 2
     level_now = level / len(verdict.intervals) / 2  # of each interval, on either side
-    offsets = np.array([interval.offsets for interval in verdict.intervals])
-    centre = np.array([[interval.offset(interval.found)] for interval in verdict.intervals])
-    ends = offsets - centre  # below and above, shape (entries, 2)
-
-    def at(count: int, level: float) -> np.ndarray:
-        quantile = scipy.stats.t.isf([level, level_now], [count - 1, verdict.replicates - 1])
-        return centre + ends * quantile[0] / quantile[1] * math.sqrt(verdict.replicates / count)
+    now = verdict.replicates, level_now
+    rulers = [(_log_ends if i.scale == "log" else _linear_ends)(i, *now) for i in verdict.intervals]
 
     count = verdict.replicates + 1
     while count <= most:
-        low, high = at(count, level_now).T
-        if np.all(np.abs(at(count, level)) < 1) or np.any((low > 1) | (high < -1)):
+        narrow = np.array([ends(count, level) for ends in rulers])
+        low, high = np.array([ends(count, level_now) for ends in rulers]).T
+        if np.all(np.abs(narrow) < 1) or np.any((low > 1) | (high < -1)):
             return count
         count += math.ceil(count / 8)
     return None
+
+
+Ends = Callable[[int, float], tuple[float, float]]  # of replicates and level, in margins
+
+
+def _linear_ends(seen: Interval, replicates: int, level: float) -> Ends:
+    """Those that an interval of so many replicates would have with others."""
+    centre, (low, high) = seen.offset(seen.found), seen.offsets
+    unit = math.sqrt(replicates) / _student(level, replicates - 1)
+
+    def ends(count: int, level: float) -> tuple[float, float]:
+        share = unit * _student(level, count - 1) / math.sqrt(count)
+        return centre - share * (centre - low), centre + share * (high - centre)
+
+    return ends
+
+
+def _log_ends(seen: Interval, replicates: int, level: float) -> Ends:
+    """The same on the log scale."""
+    centre, unit = math.log(seen.found / seen.expected), math.log1p(seen.margin)
+    quantile = _student(level, replicates - 1)
+
+    def variance(reach: float, side: int) -> float:
+        def excess(log: float) -> float:
+            return _reach(math.exp(log), replicates, quantile, side) - reach
+
+        least, most = -60.0, 6.0
+        if excess(least) > 0:
+            return 0.0
+        return (
+            math.exp(scipy.optimize.brentq(excess, least, most)) if excess(most) > 0 else math.inf
+        )
+
+    reaches = {
+        side: abs(math.log(end / seen.found))
+        for side, end in ((-1, seen.low), (1, seen.high))
+        if 0 < end < math.inf
+    }
+    spread = max((variance(reach, side) for side, reach in reaches.items()), default=math.inf)
+
+    def ends(count: int, level: float) -> tuple[float, float]:
+        if not 0 < spread < math.inf:
+            return (centre / unit,) * 2 if spread == 0 else (-math.inf, math.inf)
+        quantile = _student(level, count - 1)
+        below, above = (_reach(spread, count, quantile, side) for side in (-1, 1))
+        return (centre - below) / unit, (centre + above) / unit
+
+    return ends
 
 
 def exact(entry: str, found: float, tolerance: float) -> Verdict:
