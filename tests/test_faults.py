@@ -4,6 +4,7 @@ import pytest
 from faults.catalogue import FAULTS, RIGHT, Fault
 
 from invmass.geometry.errors import BackendFaultError
+from invmass.verdicts import conduct, judge
 from invmass.verdicts.claims import CLAIMS, answers
 from invmass.verdicts.equivalence import Status
 
@@ -48,3 +49,19 @@ def test_strengths_are_those_of_the_page() -> None:
     for fault in FAULTS:
         assert fault.backend.__doc__, fault.name
         assert fault.claim in CLAIMS
+
+
+def test_naive_variance_is_seen_at_several_lengths_of_warm_up() -> None:
+    """The claim that runs when it is named alone; at which lengths and motions, its entries say."""
+    (fault,) = (fault for fault in FAULTS if fault.claim == conduct.EQUIVARIANT)
+    experiment = available(fault).combination.experiment(seed=0)
+    verdict = CLAIMS[conduct.EQUIVARIANT_AT_LENGTHS].judge(experiment)
+    assert verdict.status is Status.FAIL
+    assert all("shift" in interval.entry for interval in verdict.intervals if interval.outside)
+
+
+def test_every_claim_has_its_fault() -> None:
+    """The two wrong references are faults themselves; matching is judged as converging is."""
+    told = {fault.claim for fault in FAULTS} | {conduct.EQUIVARIANT_AT_LENGTHS}
+    wrong_references = {judge.REJECTS_CONSTRAINED, judge.REJECTS_MISPLACED}
+    assert set(CLAIMS) == told | wrong_references | {judge.MATCHES, judge.DISAGREES}
