@@ -31,7 +31,7 @@ from invmass.terminal import matrix, table
 from invmass.verdicts import exploration, judge
 from invmass.verdicts.claims import answers, why_not_judged
 from invmass.verdicts.cores import cores_at_hand, keep_to_cores
-from invmass.verdicts.equivalence import Status, Verdict
+from invmass.verdicts.equivalence import Status, Verdict, replicates_wanted
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.record import answer_record
 from invmass.verdicts.runtime import configure_jax
@@ -44,8 +44,8 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
     """Cases, and backends with their metrics and versions, or why they are missing.
 
     With --json also each case's reference where z is Stan's, made anew: how, its mean and
-    variances and their largest error, and the gap: how far Cov(z) is from the inverse Fisher. That
-    takes a minute or two; --case chooses.
+    variances, the share of each to which the tests compare it with a second computation, and the
+    gap: how far Cov(z) is from the inverse Fisher. That takes a minute or two; --case chooses.
     """
     chosen = []
     for case in select_cases(cases):
@@ -97,7 +97,7 @@ def reference(case: Case) -> dict[str, Any]:
         "gap": gap if np.isfinite(gap) else None,
         "mean_z": _known(moments.mean),
         "variance_z": _known(np.diag(moments.covariance)),
-        "relative_error": 0.002,
+        "tested_to": 0.002,
     }
 
 
@@ -375,7 +375,7 @@ def exit_status(records: Iterable[dict[str, Any]]) -> int:
     return INCONCLUSIVE if Status.INCONCLUSIVE in statuses else PASS
 
 
-def show_answers(experiment: Experiment, reached: Iterable[tuple[str, Verdict]]) -> None:
+def show_answers(experiment: Experiment, reached: Sequence[tuple[str, Verdict]]) -> None:
     """Verdicts in the terminal, and the deviation from the inverse Fisher in its parts."""
     rows, matched = [], None
     for claim, verdict in reached:
@@ -394,6 +394,13 @@ def show_answers(experiment: Experiment, reached: Iterable[tuple[str, Verdict]])
         if claim in (judge.MATCHES, judge.DISAGREES):
             matched = verdict
     table(experiment.name, rows)
+    for claim, verdict in reached:
+        if verdict.status is Status.INCONCLUSIVE:
+            wanted = replicates_wanted(verdict)
+            told = (
+                f"about {wanted} replicates" if wanted else "no number of replicates within reach"
+            )
+            click.echo(f"{claim}: {told} like these would decide at α = {verdict.alpha:g}")
     if matched is not None:
         parts = judge.split(experiment, matched)
         table(

@@ -15,7 +15,6 @@ from invmass.geometry.estimators import ESTIMATORS, Regularisation
 from invmass.options import options
 from invmass.reports.plain_json import plain_json
 from invmass.reports.rows import RowWriter
-from invmass.verdicts.equivalence import Status, replicates_wanted
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
 
@@ -77,11 +76,4 @@ def judge(
         f"{experiment.backend.space}"
     )
     show_answers(experiment, reached)
-    for claim, verdict in reached:
-        if verdict.status is Status.INCONCLUSIVE:
-            wanted = replicates_wanted(verdict)
-            told = (
-                f"about {wanted} replicates" if wanted else "no number of replicates within reach"
-            )
-            click.echo(f"{claim}: {told} like these would decide at α = {verdict.alpha:g}")
     sys.exit(exit_status(records))

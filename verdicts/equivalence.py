@@ -294,7 +294,8 @@ def replicates_wanted(verdict: Verdict, most: int = 1_000_000) -> int | None:
     More than there are, which did not.
 
     On the linear scale intervals are taken to shrink as Student's quantile over the root of the
-    number; on the log scale the variance is that of which the longer side would come.
+    number; on the log scale the variance is that of which the shorter side would come, since the
+    longer may reach to infinity.
     """
     level = verdict.alpha / 2
     level_now = level / len(verdict.intervals) / 2  # of each interval, on either side
@@ -347,7 +348,7 @@ def _log_ends(seen: Interval, replicates: int, level: float) -> Ends:
         for side, end in ((-1, seen.low), (1, seen.high))
         if 0 < end < math.inf
     }
-    spread = max((variance(reach, side) for side, reach in reaches.items()), default=math.inf)
+    spread = min((variance(reach, side) for side, reach in reaches.items()), default=math.inf)
 
     def ends(count: int, level: float) -> tuple[float, float]:
         if not 0 < spread < math.inf:
