@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from faults.reported import KeepsSuppliedUnused
 
-from invmass.backends.backend import Backend, Tuned
+from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.backends.hmc_static import HandRolledHMC
 from invmass.cases.catalogue import all_cases
 from invmass.cases.motion import Motion
@@ -144,10 +144,29 @@ def test_many_coordinates_are_judged_together(
     draws = np.random.default_rng(0).normal(size=(16, 250, 50)) @ factor.T
     matrices = np.einsum("rni,rnj->rij", draws, draws) / 250
     matrices = np.stack([experiment.estimator.regularised(fault(m), 500) for m in matrices])
-    ones = np.ones(16)
-    experiment._tuned.append(Tuned(matrices, ones, draws[:, 0], ones, ones, ones, 500))
-    verdict = judge.target(experiment)
-    assert verdict.status is status
+    ones = np.ones(8)
+    for part in (slice(8), slice(8, 16)):  # they come by eight
+        tuned = Tuned(matrices[part], ones, draws[part, 0], ones, ones, ones, 500)
+        experiment._tuned.append(tuned)
+    assert judge.target(experiment).status is status
+
+
+@pytest.mark.parametrize(
+    ("shift", "status"), [(0.0, Status.PASS), (0.6, Status.FAIL)], ids=["right", "one-shifted"]
+)
+def test_mean_of_one_coordinate_of_many_is_not_lost_among_them(
+    shift: float, status: Status
+) -> None:
+    """By 0.6 standard deviations, which a mean over fifty would make 0.012."""
+    experiment = Experiment(
+        all_cases()["scaling-50-1e2"], HandRolledHMC(), "diagonal", Settings(replicates=16)
+    )
+    moments = experiment.truth.moments
+    white = np.random.default_rng(0).normal(size=(2, 8, 400, 50))
+    white[..., 0] += shift
+    positions = moments.mean + white @ np.linalg.cholesky(moments.covariance).T
+    experiment._draws += [Draws(part, *np.ones((3, 8))) for part in positions]
+    assert judge.draws(experiment).status is status
 
 
 @pytest.mark.parametrize(("copies", "status"), [(2, Status.PASS), (8, Status.FAIL)])
