@@ -77,8 +77,9 @@ def spread(experiment: Experiment) -> Verdict:
     On the Gaussian, where the law is exact, within one and a half: so that half a window is seen.
 
     The sample size that they imply, `(κ₄-1)/Var(log Sᵢᵢ)`, against the length of the window times
-    the share of effective draws for z², pooled over the coordinates. Both that share and κ₄ are
-    those of the draws. The part of Sᵢᵢ that regularisation adds has no spread, and is left out.
+    the share of effective draws for z², pooled over the coordinates. Both that share, of the
+    median replicate, and κ₄ are those of the draws. The part of Sᵢᵢ that regularisation adds has
+    no spread, and is left out.
     A window that is not reset, is skipped or counted twice shows here, and nowhere in the mean.
     """
     experiment_draws = experiment.draws(experiment.batch)
@@ -383,16 +384,20 @@ def _draws_at(experiment: Experiment, factor: float) -> Callable[[int], Draws]:
 def _worth(
     experiment: Experiment, draws: Draws, expected: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Share of effective draws for squares, and κ₄-1, of each whitened coordinate; both (d,)."""
+    """Share of effective draws for squares, and κ₄-1, of each whitened coordinate; both (d,).
+
+    The share is that of the median replicate. One whose tuned step is long may be stuck in a bend
+    or a tail for all its draws; in warm-up, where the step still shortens, it would not be.
+    """
     from arviz_stats.base import array_stats  # slow to import
 
     points = draws.position.astype(np.float64) - experiment.truth.moments.mean
     if expected.ndim == 2:
         points = points @ np.linalg.inv(np.linalg.cholesky(expected)).T
     squares = np.moveaxis(points**2, 2, 0)
-    ess = [array_stats.ess(s, chain_axis=0, draw_axis=1, method="mean") for s in squares]
+    ess = array_stats.ess(squares, chain_axis=None, draw_axis=2, method="mean")
     excess = np.var(squares, axis=(1, 2)) / np.mean(squares, axis=(1, 2)) ** 2
-    return np.asarray(ess) / squares[0].size, excess
+    return np.median(ess, axis=1) / squares.shape[2], excess
 
 
 def _misreadings(experiment: Experiment, right: np.ndarray) -> dict[str, np.ndarray]:
