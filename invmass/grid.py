@@ -7,6 +7,8 @@ wherever it runs. A process that dies with a task costs that task only.
 
 import faulthandler
 import multiprocessing
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -92,13 +94,27 @@ def place(jobs: int | None, scheduler: str | None, limit: float) -> Iterator[Pla
     elif jobs:
         processes = Processes(jobs, limit)
         try:
-            yield Place(processes, 2 * jobs)
+            with _leaving_when_terminated():
+                yield Place(processes, 2 * jobs)
         except BaseException:
             processes.shutdown(cancel_futures=True)
             raise
         processes.shutdown()
     else:
         yield Place(InThisProcess(), 1)
+
+
+@contextmanager
+def _leaving_when_terminated() -> Iterator[None]:
+    """Unwind at SIGTERM as at an interrupt: at once, it would leave processes at their tasks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run(

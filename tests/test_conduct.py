@@ -40,6 +40,12 @@ def test_right_backend_passes(claim: Claim, metric: str) -> None:
     assert judged(claim, HandRolledHMC(), metric).status is Status.PASS
 
 
+def test_replicates_stuck_with_a_long_step_do_not_make_the_spread_dishonest() -> None:
+    """At this seed two of 64 stay in the bend of the banana for most of their draws."""
+    banana = Experiment(all_cases()["banana"], HandRolledHMC(), "dense", Settings(seed=2))
+    assert conduct.spread(banana).status is Status.PASS
+
+
 @pytest.mark.parametrize("motion", [conduct.TOGETHER, *conduct.APART])
 def test_posterior_of_a_moved_case_is_the_moved_posterior(motion: Motion) -> None:
     case = all_cases()[conduct.FIT]

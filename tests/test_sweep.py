@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from affinity import CAN_KEEP, on_all_cores
 
@@ -154,6 +155,19 @@ def test_killed_sweep_goes_on_where_it_was(here: Path, tmp_path: Path) -> None:
     assert status == 0, told
     assert f"{kept // 8} cell(s) were in the results folder already" in told
     assert compared(tmp_path) == compared(here)
+
+
+def test_terminated_sweep_leaves_no_process_behind(tmp_path: Path) -> None:
+    hangs = ("--backend", "faults.breaking:Hangs")
+    process = command(tmp_path, "sweep", *SMALL[:4], *hangs, "--jobs", "1")
+    parent = psutil.Process(process.pid)
+    while not any("spawn_main" in " ".join(child.cmdline()) for child in parent.children()):
+        time.sleep(0.05)
+        assert process.poll() is None, process.stdout.read()  # type: ignore[union-attr]
+    children = parent.children()
+    process.terminate()
+    assert process.wait(30) == 128 + signal.SIGTERM
+    assert not psutil.wait_procs(children, 30)[1]
 
 
 def test_lost_task_is_an_error_that_the_next_run_tries_again(tmp_path: Path) -> None:
