@@ -115,13 +115,13 @@ def throughput() -> list[dict[str, Any]]:
     lines = []
     for dimension, chains, steps in SIZES:
         value_and_gradient, metric, positions = gaussian(dimension, chains)
+        makers = {"bare": bare, "hmc": ours, "blackjax": blackjaxs}
         runs = {
-            "bare": bare(value_and_gradient, metric, steps),
-            "hmc": ours(value_and_gradient, metric, steps),
-            "blackjax": blackjaxs(value_and_gradient, metric, steps),
+            name: make(value_and_gradient, metric, steps, positions)
+            for name, make in makers.items()
         }
-        timed = in_turn({name: partial(run, positions) for name, run in runs.items()})
-        rates = {name: gradients / seconds for name, ((_, gradients), seconds) in timed.items()}
+        timed = in_turn({name: call for name, (call, _) in runs.items()})
+        rates = {name: runs[name][1] / seconds for name, (_, seconds) in timed.items()}
         lines += [
             {
                 "dimension": dimension,
@@ -157,7 +157,12 @@ def step_size_for(steps: int) -> Array:
     return jnp.asarray(PATH_LENGTH / steps, jnp.float32)
 
 
-def bare(value_and_gradient: ValueAndGradient, metric: Metric, steps: int) -> Any:
+# Each makes a call, what it is given made before, and says how many gradients that takes.
+
+
+def bare(
+    value_and_gradient: ValueAndGradient, metric: Metric, steps: int, positions: Array
+) -> tuple[Callable[[], Any], int]:
     """As many steps of the loop, from one momentum."""
     step_size, count = step_size_for(steps), steps * TRANSITIONS
 
@@ -170,27 +175,27 @@ def bare(value_and_gradient: ValueAndGradient, metric: Metric, steps: int) -> An
         start = position, momentum_from(white, metric)
         return jax.lax.fori_loop(0, count, step, start)
 
-    run = jax.jit(jax.vmap(chain))
-    return lambda z: (run(z, draw_noise(jax.random.key(0), z).white), len(z) * count)
+    white = draw_noise(jax.random.key(0), positions).white
+    return partial(jax.jit(jax.vmap(chain)), positions, white), len(positions) * count
 
 
-def ours(value_and_gradient: ValueAndGradient, metric: Metric, steps: int) -> Any:
+def ours(
+    value_and_gradient: ValueAndGradient, metric: Metric, steps: int, positions: Array
+) -> tuple[Callable[[], Any], int]:
     """Draws of chains that share their metric."""
     step_size = step_size_for(steps)
 
     @jax.jit
-    def run(positions: Array) -> Any:
-        key = jax.random.key(1)
+    def run(key: Array, positions: Array) -> Any:
         return draw(value_and_gradient, key, positions, metric, step_size, TRANSITIONS)
 
-    def call(positions: Array) -> tuple[Any, int]:
-        found = run(positions)
-        return found, int(found[1].gradients.sum())
-
-    return call
+    call = partial(run, jax.random.key(1), positions)
+    return call, int(call()[1].gradients.sum())
 
 
-def blackjaxs(value_and_gradient: ValueAndGradient, metric: Metric, steps: int) -> Any:
+def blackjaxs(
+    value_and_gradient: ValueAndGradient, metric: Metric, steps: int, positions: Array
+) -> tuple[Callable[[], Any], int]:
     """The same paths by BlackJAX, all of the same length."""
     import blackjax
 
@@ -209,10 +214,9 @@ def blackjaxs(value_and_gradient: ValueAndGradient, metric: Metric, steps: int) 
         keys = jax.random.split(key, TRANSITIONS)
         return jax.lax.scan(step, sampler.init(position), keys)[1]
 
-    run = jax.jit(jax.vmap(chain))
-    return lambda z: (
-        run(jax.random.split(jax.random.key(2), len(z)), z), len(z) * steps * TRANSITIONS
-    )  # fmt: skip
+    keys = jax.random.split(jax.random.key(2), len(positions))
+    call = partial(jax.jit(jax.vmap(chain)), keys, positions)
+    return call, len(positions) * steps * TRANSITIONS
 
 
 def in_turn(calls: Mapping[str, Callable[[], Any]]) -> dict[str, tuple[Any, float]]:

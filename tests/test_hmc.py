@@ -9,12 +9,13 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from invmass.backends.hmc import random_numbers
 from invmass.backends.hmc import step_size as dual_averaging
 from invmass.backends.hmc.leapfrog import Phase, ValueAndGradient, integrate, leapfrog
 from invmass.backends.hmc.metric import (
     Metric,
     Welford,
-    kinetic_energy,
+    kinetic_change,
     make_metric,
     momentum_from,
     oracle_shrinkage,
@@ -23,6 +24,7 @@ from invmass.backends.hmc.metric import (
     welford_init,
     welford_update,
 )
+from invmass.backends.hmc.random_numbers import standard_normal, uniform
 from invmass.backends.hmc.sampler import (
     MAX_STEPS,
     PATH_LENGTH,
@@ -195,7 +197,7 @@ def test_energy_error_of_a_lost_trajectory_is_infinite() -> None:
         assert energy_error(make_metric(DENSE), begin, end) == jnp.inf
     # the first term of pᵀ M⁻¹ p overflows to minus infinity, and the sum stays there
     overflown = begin._replace(momentum=jnp.array([1e160, -1e165]))
-    assert kinetic_energy(make_metric(DENSE), overflown.momentum) == -jnp.inf
+    assert kinetic_change(make_metric(DENSE), begin.momentum, overflown.momentum) == -jnp.inf
     assert energy_error(make_metric(DENSE), begin, overflown) == jnp.inf
 
 
@@ -219,12 +221,23 @@ def test_momenta_have_the_mass_matrix_as_covariance(inverse: np.ndarray) -> None
 def test_mean_kinetic_energy_is_half_the_dimension(inverse: np.ndarray) -> None:
     count, metric = 100_000, make_metric(inverse)
     noise = draw_noise(jax.random.key(1), jnp.zeros((count, 2)))
-    energies = jax.vmap(lambda white: kinetic_energy(metric, momentum_from(white, metric)))(
-        noise.white
-    )
+    energies = jax.vmap(
+        lambda white: kinetic_change(metric, jnp.zeros(2), momentum_from(white, metric))
+    )(noise.white)
     # half a χ² with two degrees of freedom: mean 1, variance 1
     assert abs(np.mean(energies) - 1.0) < 5 / np.sqrt(count)
     assert abs(np.var(energies) - 1.0) < 5 * np.sqrt(8 / count)
+
+
+def test_kinetic_change_is_the_difference_of_the_kinetic_energies() -> None:
+    generator = np.random.default_rng(3)
+    root = generator.normal(size=(50, 50)) * np.geomspace(1e-2, 1e2, 50)
+    inverse = root @ root.T / 50
+    start = np.linalg.solve(np.linalg.cholesky(inverse).T, generator.normal(size=50))
+    end = start * (1 + 1e-3 * generator.normal(size=50))
+    right = 0.5 * (end @ inverse @ end - start @ inverse @ start)
+    found = kinetic_change(make_metric(jnp.asarray(inverse)), jnp.asarray(start), jnp.asarray(end))
+    assert found == pytest.approx(right, rel=1e-9)
 
 
 def test_a_diagonal_metric_acts_as_the_dense_one_of_its_diagonal() -> None:
@@ -232,9 +245,9 @@ def test_a_diagonal_metric_acts_as_the_dense_one_of_its_diagonal() -> None:
     short, full = make_metric(DIAGONAL), make_metric(np.diag(DIAGONAL))
     np.testing.assert_allclose(velocity(short, momentum), velocity(full, momentum), rtol=1e-14)
     np.testing.assert_allclose(velocity(short, momentum), [2.0, -1.5], rtol=1e-14)
-    np.testing.assert_allclose(kinetic_energy(short, momentum), 0.5 * (2.0 + 4.5), rtol=1e-14)
-    np.testing.assert_allclose(kinetic_energy(full, momentum), 0.5 * (2.0 + 4.5), rtol=1e-14)
     for metric in (short, full):
+        gained = kinetic_change(metric, np.zeros(2), momentum)
+        np.testing.assert_allclose(gained, 0.5 * (2.0 + 4.5), rtol=1e-14)
         np.testing.assert_allclose(
             momentum_from(momentum, metric), momentum / np.sqrt(DIAGONAL), rtol=1e-14
         )
@@ -423,6 +436,32 @@ def test_draws_along_jittered_paths_leave_the_gaussian_as_it_is() -> None:
     assert len(np.unique(lengths)) > 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_random_numbers_have_the_laws_that_they_should(dtype: np.dtype) -> None:
+    first, second = jax.random.split(jax.random.key(8))
+    uniforms = uniform(first, (64, 15_625), dtype)
+    normals = standard_normal(second, (64, 15_625), dtype)
+    for values, law in ((uniforms, scipy.stats.uniform), (normals, scipy.stats.norm)):
+        assert values.dtype == dtype
+        assert scipy.stats.kstest(np.ravel(values), law.cdf).pvalue > 1e-6
+        between = np.corrcoef(values)[~np.eye(64, dtype=bool)]  # those of one chain and another
+        assert np.max(np.abs(between)) < 6 / np.sqrt(15_625)
+    assert np.min(uniforms) >= 0
+    assert np.max(uniforms) < 1
+    assert 4.5 < np.max(np.abs(normals)) < 6  # of a million
+
+
+def test_least_and_largest_of_the_hashes_are_finite_and_symmetric(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends = jnp.array([0, 2**32 - 1], jnp.uint32)
+    monkeypatch.setattr(random_numbers, "threefry_2x32", lambda key, count: ends)
+    least, largest = uniform(jax.random.key(0), (2,), np.float32)
+    assert (least, largest) == (0.0, 1.0 - 2.0**-24)
+    low, high = standard_normal(jax.random.key(0), (2,), np.float32)
+    assert high == -low == pytest.approx(scipy.stats.norm.ppf(1.0 - 2.0**-25), rel=1e-5)
+
+
 @pytest.mark.parametrize("count", [1, 53, 100, 120])
 def test_each_step_has_its_own_noise_and_its_own_input(count: int) -> None:
     def step(carry, inputs):  # type: ignore[no-untyped-def]
@@ -583,7 +622,7 @@ def test_chains_that_have_not_moved_leave_the_metric_as_it_was(inverse: np.ndarr
         Schedule(collects=once, ends_window=once),
         oracle_shrinkage,
     )
-    assert not np.any(end.transitions.accepted)
+    np.testing.assert_array_equal(end.state.position, 0.0)
     np.testing.assert_array_equal(end.metric.inverse_mass_matrix, inverse)
 
 

@@ -41,9 +41,12 @@ def velocity(metric: Metric, momentum: Array) -> Array:
     return inverse * momentum if inverse.ndim == 1 else inverse @ momentum
 
 
-def kinetic_energy(metric: Metric, momentum: Array) -> Array:
-    """`½ pᵀ M⁻¹ p`; the normalising constant, fixed along a trajectory, is left out."""
-    return 0.5 * jnp.dot(momentum, velocity(metric, momentum))
+def kinetic_change(metric: Metric, start: Array, end: Array) -> Array:
+    """`½ pᵀ M⁻¹ p` at the end less that at the start, of momenta of shape (d,).
+
+    As `½ (end - start)ᵀ M⁻¹ (end + start)`, the same for a symmetric M⁻¹ by one product less.
+    """
+    return 0.5 * jnp.dot(end - start, velocity(metric, end + start))
 
 
 class Welford(NamedTuple):

@@ -17,12 +17,13 @@ from invmass.backends.hmc.leapfrog import Phase, ValueAndGradient, integrate, le
 from invmass.backends.hmc.metric import (
     Metric,
     Welford,
-    kinetic_energy,
+    kinetic_change,
     make_metric,
     momentum_from,
     welford_init,
     welford_update,
 )
+from invmass.backends.hmc.random_numbers import standard_normal, uniform
 from invmass.backends.hmc.schedule import Schedule
 from invmass.geometry.families import Array
 
@@ -30,7 +31,7 @@ TARGET_ACCEPTANCE = 0.9
 PATH_LENGTH = jnp.pi / 2  # in whitened units: a quarter of a period, where a Gaussian forgets
 PATH_JITTER = 0.5  # uniform, relative; a fixed length can be periodic
 MAX_STEPS = 1024
-BLOCK = 50  # transitions, at most, whose random numbers are drawn at once
+BLOCK = 100  # transitions, at most, whose random numbers are drawn at once
 DIVERGENCE = 1000.0  # energy error
 
 
@@ -45,10 +46,18 @@ class State(NamedTuple):
 class Transition(NamedTuple):
     """What happened in one transition; scalars."""
 
-    acceptance: Array
-    accepted: Array
-    divergent: Array
+    energy_error: Array
     gradients: Array
+
+    @property
+    def acceptance(self) -> Array:
+        """Probability with which the proposal is accepted, `min(1, exp(-error))` (Metropolis)."""
+        return jnp.exp(-jnp.maximum(self.energy_error, 0.0))
+
+    @property
+    def divergent(self) -> Array:
+        """Whether the error is one that no trajectory of use has."""
+        return self.energy_error > DIVERGENCE
 
 
 class Noise(NamedTuple):
@@ -62,8 +71,8 @@ def draw_noise(key: Array, like: Array) -> Noise:
     """Noise for positions of shape (…, d)."""
     white_key, uniform_key = jax.random.split(key)
     return Noise(
-        jax.random.normal(white_key, like.shape, like.dtype),
-        jax.random.uniform(uniform_key, like.shape[:-1], like.dtype),
+        standard_normal(white_key, like.shape, like.dtype),
+        uniform(uniform_key, like.shape[:-1], like.dtype),
     )
 
 
@@ -80,12 +89,13 @@ def transition(
     step_size: Array,
     steps: Array | int,
 ) -> tuple[State, Transition]:
-    """Give the chain a momentum, follow the trajectory, accept or stay (Metropolis)."""
+    """Give the chain a momentum, follow the trajectory, accept or stay."""
     momentum = momentum_from(noise.white, metric)
     start = Phase(state.position, momentum, state.log_density, state.gradient)
     end = integrate(value_and_gradient, metric, step_size, start, steps)
     proposal = State(end.position, end.log_density, end.gradient)
-    return metropolis(noise.uniform, state, proposal, energy_error(metric, start, end), steps)
+    happened = Transition(energy_error(metric, start, end), jnp.asarray(steps))
+    return metropolis(noise.uniform, state, proposal, happened.acceptance), happened
 
 
 def transitions(
@@ -114,6 +124,8 @@ def scan_with_noise(
 ) -> tuple[Any, Any]:
     """`jax.lax.scan` of a step that needs random numbers; drawn in blocks, they cost less.
 
+    Those of which there are few, one for a chain or for all of them, are drawn at once.
+
     Args:
         step: of the carry, and of an input with the noise and the path of one transition.
         carry: the first.
@@ -124,16 +136,17 @@ def scan_with_noise(
     count = len(jax.tree.leaves(inputs)[0])
     block = next(size for size in range(min(BLOCK, count), 0, -1) if count % size == 0)
 
-    keys = jax.random.split(key, count // block + 1)
-    paths = jax.random.uniform(keys[-1], (count,), like.dtype)
+    keys = jax.random.split(key, count // block + 2)
+    uniforms = uniform(keys[-2], (count, len(like)), like.dtype)
+    paths = uniform(keys[-1], (count,), like.dtype)
 
     def steps(carry: Any, part: Any) -> tuple[Any, Any]:
-        key, inputs, paths = part
-        noise = draw_noise(key, jnp.broadcast_to(like, (block, *like.shape)))
-        return jax.lax.scan(step, carry, (inputs, noise, paths))
+        key, inputs, uniforms, paths = part
+        white = standard_normal(key, (block, *like.shape), like.dtype)
+        return jax.lax.scan(step, carry, (inputs, Noise(white, uniforms), paths))
 
-    parts = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), (inputs, paths))
-    carry, out = jax.lax.scan(steps, carry, (keys[:-1], *parts))
+    parts = jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), (inputs, uniforms, paths))
+    carry, out = jax.lax.scan(steps, carry, (keys[:-2], *parts))
     return carry, jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), out)
 
 
@@ -142,20 +155,15 @@ def energy_error(metric: Metric, start: Phase, end: Phase) -> Array:
 
     Minus infinity is such a place too: when `pᵀ M⁻¹ p` overflows, terms of either sign do.
     """
-    error = (kinetic_energy(metric, end.momentum) - end.log_density) - (
-        kinetic_energy(metric, start.momentum) - start.log_density
-    )
+    kinetic = kinetic_change(metric, start.momentum, end.momentum)
+    error = kinetic - (end.log_density - start.log_density)
     return jnp.where(jnp.isfinite(error), error, jnp.inf)
 
 
-def metropolis(
-    uniform: Array, state: State, proposal: State, error: Array, steps: Array | int
-) -> tuple[State, Transition]:
-    """Accept the proposal with probability `min(1, exp(-error))`."""
-    acceptance = jnp.exp(-jnp.maximum(error, 0.0))
+def metropolis(uniform: Array, state: State, proposal: State, acceptance: Array) -> State:
+    """Accept the proposal with this probability, or stay."""
     accepted = uniform < acceptance
-    chosen = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposal, state)
-    return chosen, Transition(acceptance, accepted, error > DIVERGENCE, jnp.asarray(steps))
+    return jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposal, state)
 
 
 def jittered_steps(uniform: Array, step_size: Array) -> Array:
@@ -299,10 +307,11 @@ def sample(
 
         end, (path, errors) = jax.lax.scan(follow, begin, None, length=num_steps)
         proposal = State(end.position, end.log_density, end.gradient)
-        chosen, info = metropolis(noise.uniform, state, proposal, errors[-1], num_steps)
+        acceptance = Transition(errors[-1], jnp.asarray(num_steps)).acceptance
+        chosen = metropolis(noise.uniform, state, proposal, acceptance)
         path = jnp.concatenate([begin.position[None], path])
         errors = jnp.concatenate([jnp.zeros_like(errors[:1]), errors])
-        return chosen, (chosen.position, path, errors, info.accepted)
+        return chosen, (chosen.position, path, errors, noise.uniform < acceptance)
 
     @jax.jit
     def run(key: Array, start: Array) -> Samples:

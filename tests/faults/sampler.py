@@ -21,7 +21,7 @@ from invmass.geometry.posterior import Posterior
 from invmass.geometry.transforms import Exp, LibraryTransform
 
 # as they are, before they are replaced
-sampler_metropolis, sampler_draw_noise = sampler.metropolis, sampler.draw_noise
+sampler_energy_error, sampler_scan_with_noise = sampler.energy_error, sampler.scan_with_noise
 
 
 LONGEST = 64  # steps of a path: what is broken takes ever shorter ones, and would go on for hours
@@ -60,7 +60,7 @@ class KineticEnergyWithoutHalf(Replaced):
     """The kinetic energy lacks its ½."""
 
     name = "kinetic-energy-without-half"
-    parts: ClassVar = {"kinetic_energy": lambda m, p: 2 * metric.kinetic_energy(m, p)}
+    parts: ClassVar = {"kinetic_change": lambda *given: 2 * metric.kinetic_change(*given)}
 
 
 class MomentaOfTheInverse(Replaced):
@@ -83,12 +83,16 @@ class OneMomentumForAll(Replaced):
     name = "one-momentum"
 
     @staticmethod
-    def draw(key, like):
-        noise = sampler_draw_noise(key, like)
-        again = sampler_draw_noise(jax.random.key(0), like[0]).white
-        return noise._replace(white=jnp.broadcast_to(again, like.shape))
+    def scan(step, carry, key, inputs, like):
+        white = jax.random.normal(jax.random.key(0), like.shape)
 
-    parts: ClassVar = {"draw_noise": draw}
+        def again(carry, part):
+            inputs, noise, path = part
+            return step(carry, (inputs, noise._replace(white=white), path))
+
+        return sampler_scan_with_noise(again, carry, key, inputs, like)
+
+    parts: ClassVar = {"scan_with_noise": scan}
 
 
 class AcceptsAnOverflow(Replaced):
@@ -98,8 +102,9 @@ class AcceptsAnOverflow(Replaced):
 
     @staticmethod
     def error(m, start, end):
-        after, before = (metric.kinetic_energy(m, x.momentum) - x.log_density for x in (end, start))
-        return jnp.where(jnp.isnan(after - before), jnp.inf, after - before)
+        kinetic = metric.kinetic_change(m, start.momentum, end.momentum)
+        error = kinetic - (end.log_density - start.log_density)
+        return jnp.where(jnp.isnan(error), jnp.inf, error)
 
     parts: ClassVar = {"energy_error": error}
 
@@ -109,24 +114,14 @@ class AlwaysAccepts(Replaced):
 
     name = "always-accepts"
 
-    @staticmethod
-    def accept(uniform, state, proposal, error, steps):
-        _, info = sampler_metropolis(uniform, state, proposal, error, steps)
-        return proposal, info._replace(accepted=jnp.ones((), bool))
-
-    parts: ClassVar = {"metropolis": accept}
+    parts: ClassVar = {"metropolis": lambda uniform, state, proposal, acceptance: proposal}
 
 
 class AcceptsTheWorse(Replaced):
-    """The sign of the energy error is flipped where it decides."""
+    """The sign of the energy error is flipped."""
 
     name = "accepts-the-worse"
-
-    @staticmethod
-    def accept(uniform, state, proposal, error, steps):
-        return sampler_metropolis(uniform, state, proposal, -error, steps)
-
-    parts: ClassVar = {"metropolis": accept}
+    parts: ClassVar = {"energy_error": lambda *given: -sampler_energy_error(*given)}
 
 
 class HalfStepBackwards(Replaced):
