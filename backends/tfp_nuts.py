@@ -22,7 +22,7 @@ from invmass.backends.replicates import replicated
 from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import RUNNING_COVARIANCE, RUNNING_VARIANCE, Estimator
+from invmass.geometry.estimators import BIASED_VARIANCE, RUNNING_COVARIANCE, Estimator
 from invmass.geometry.families import Array, Family
 from invmass.geometry.posterior import Posterior, Site, Sites
 from invmass.geometry.transforms import LibraryTransform, Transforms
@@ -39,7 +39,7 @@ class TFPNUTS(Backend):
     extra = "tfp"
     target_acceptance = _TARGET_ACCEPTANCE
     estimators: ClassVar[Mapping[str, Estimator]] = {
-        "diagonal": RUNNING_VARIANCE,
+        "diagonal": BIASED_VARIANCE,
         "dense": dataclasses.replace(RUNNING_COVARIANCE, fewest=FEWEST),
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {

@@ -43,7 +43,8 @@ def compare(base: Path, new: Path, factor: float, level: float, as_json: bool) -
     --factor, by more than the turns of one version differ, and a Mann-Whitney test at --level,
     divided among the timings, tells it from chance.
     It exits with 1 if anything is slower or a verdict worse, and else with 3 if there were too few
-    rounds to tell, too much noise, or if no timing, or no verdict, of both could be compared.
+    rounds to tell, too much noise, if no timing, or no verdict, of both could be compared, or if
+    one was lost: timed in BASE and not in NEW, or broken down in NEW alone.
     """
     from invmass.reports import comparison  # its libraries are slow to import
 
@@ -82,6 +83,8 @@ def _show(found: "Comparison") -> None:
             f"too few rounds: with {found.rounds} on each side all timings can be decided; run "
             "`invmass benchmark` again for BASE and NEW in turn, their rounds are pooled"
         )
+    for lost in found.lost:
+        click.echo(f"lost: {lost}")
     for kind in found.uncompared:
         click.echo(f"no {kind} of BASE has one of NEW that it could be compared with")
 

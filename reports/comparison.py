@@ -58,6 +58,8 @@ class Comparison:
             same or changed, with the entries whose intervals do not overlap.
         left_out: with folder, kind, reason and the number of rows.
         uncompared: kinds that both folders hold, but of which no rows have the same key.
+        lost: what was timed in BASE, and in NEW is not, though its combination is there; and checks
+            that broke down in NEW and are not in BASE.
         level: of each test of timings.
         rounds: on each side, from which on every timing could be decided.
     """
@@ -67,6 +69,7 @@ class Comparison:
     quality: list[Row]
     left_out: list[Row]
     uncompared: list[str]
+    lost: list[str]
     level: float
     rounds: int
 
@@ -77,9 +80,9 @@ class Comparison:
 
     @property
     def undecided(self) -> bool:
-        """Something had too few rounds or too much noise, or could not be compared at all."""
+        """Something had too few rounds or too much noise, was lost, or could not be compared."""
         open_ = any(line["status"] in ("too few rounds", "within noise") for line in self.timings)
-        return open_ or bool(self.uncompared)
+        return open_ or bool(self.uncompared) or bool(self.lost)
 
 
 def compare(
@@ -120,6 +123,7 @@ def compare(
             for kind, both in (("timing", timed), ("verdict", judged))
             if not both and all(rows["kind"].eq(kind).any() for rows in (base, new))
         ],
+        [told for miss in misses if (told := _loss(miss, kinds))],
         level_of_each,
         needed,
     )
@@ -293,6 +297,19 @@ def _misses(keyed: _Keyed) -> Iterator[_Miss]:
             if key not in those:
                 nearest = min(near[key[:same]], key=partial(_distance, key), default=None)
                 yield _Miss(folder, keyed.kind, keyed.columns, key, nearest, rows)
+
+
+def _loss(miss: _Miss, kinds: Sequence[_Keyed]) -> str | None:
+    """What of a combination of both folders only one holds, if that says that it went wrong."""
+    if miss.nearest is not None:
+        return None
+    place = len(IDENTITY)
+    name = ", ".join(map(str, miss.key[: place + 1]))
+    if (miss.folder, miss.kind) == ("BASE", "timing"):
+        held = any(key[:place] == miss.key[:place] for keyed in kinds for key in keyed.new)
+        return f"{name}: timed in BASE, not in NEW" if held else None
+    broke = miss.folder == "NEW" and any(row.get("status") == "error" for row in miss.rows)
+    return f"{name}: broke down in NEW, not judged in BASE" if broke else None
 
 
 def _distance(key: Key, other: Key) -> int:

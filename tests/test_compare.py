@@ -282,6 +282,23 @@ def test_timing_without_rounds_is_left_out_and_never_silently(tmp_path: Path, se
     assert found.undecided
 
 
+def test_timing_that_broke_down_in_new_does_not_pass(tmp_path: Path) -> None:
+    warm_up, sampling = timing(noisy(0, TWICE)), timing(noisy(1, TWICE), phase="sampling")
+    found = compared(tmp_path, [warm_up, sampling], [timing(noisy(2, TWICE)), error("sampling")])
+    assert statuses(found.timings) == ["same"]
+    assert found.lost == [
+        "notebook-uniform, hmc, dense, sampling: timed in BASE, not in NEW",
+        "notebook-uniform, hmc, dense, sampling: broke down in NEW, not judged in BASE",
+    ]
+    assert found.undecided
+    # what was timed in NEW besides is no loss, and neither is a combination that was left out
+    other = timing(noisy(3, TWICE), backend="numpyro")
+    found = compared(
+        tmp_path / "_", [warm_up, other], [timing(noisy(4, TWICE)), timing([1.0], phase="sampling")]
+    )
+    assert found.lost == []
+
+
 def test_folder_is_not_compared_with_its_own_rows(tmp_path: Path) -> None:
     rows = load_rows(written(tmp_path, timing([1.0])))
     with pytest.raises(UsageError, match="--results"):

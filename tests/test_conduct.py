@@ -99,6 +99,26 @@ def test_columns_that_say_the_same_do_not_count_as_many() -> None:
     assert np.log(three.high / three.low) > 0.8 * np.log(one.high / one.low)
 
 
+@pytest.mark.parametrize(("steps", "seed"), [(200, 4), (150, 5), (50, 0)])
+def test_few_draws_in_a_window_break_no_contract(steps: int, seed: int) -> None:
+    """Their logarithms are low in the mean: it was taken for a reading of standard deviations."""
+    settings = Settings(seed=seed, num_warmup=steps)
+    case = all_cases()["prior-uniform"]
+    verdict = conduct.contract(Experiment(case, HandRolledHMC(), "diagonal", settings))
+    assert verdict.status is Status.PASS
+
+
+def test_coincidences_are_allowed_where_single_numbers_are_many() -> None:
+    generator = np.random.default_rng(0)
+    for count, dimension in ((64, 1), (512, 1), (4096, 1), (64, 2)):
+        numbers = 1 + 0.03 * generator.standard_normal((200, count, dimension))
+        rounded = np.round(numbers, 6)
+        equal = [count - len(np.unique(table, axis=0)) for table in rounded]
+        allowed = conduct._coincidences(count, dimension)
+        assert max(equal) <= allowed
+        assert allowed <= 3 + 2 * max(equal) or allowed < count / 30
+
+
 def test_supplied_metric_of_one_coordinate_is_judged_too() -> None:
     verdict = judged(conduct.supplied, KeepsSuppliedUnused(), case="gaussian_mean")
     assert verdict.status is Status.FAIL

@@ -269,9 +269,12 @@ def test_stan_goes_through_a_correlation_matrix_by_columns(tmp_path: Path) -> No
     np.testing.assert_array_equal(found, [[10.0, 20.0, 21.0, 30.0, 31.0, 32.0, 7.0]])
 
 
-@pytest.mark.parametrize(("warmup", "window"), [(1000, 500), (2000, 1100), (150, 25), (100, 75)])
-def test_window_is_that_of_the_schedule_in_the_file(
-    tmp_path: Path, warmup: int, window: int
+@pytest.mark.parametrize(
+    ("warmup", "window"),
+    [(1000, 500), (2000, 1100), (200, 50), (199, 49), (175, 25), (151, 1), (150, 25), (149, None)],
+)
+def test_window_is_that_of_stan_after_such_a_warm_up(
+    tmp_path: Path, warmup: int, window: int | None
 ) -> None:
     path = tmp_path / "output.csv"
     path.write_text(cmdstan_text(np.ones(5), warmup=warmup))
@@ -443,12 +446,33 @@ def test_rule_without_regularisation_needs_no_window() -> None:
 
 
 def test_one_replicate_and_one_that_is_no_metric_are_refused() -> None:
-    with pytest.raises(UsageError, match="holds one replicate, which says nothing of its error"):
+    with pytest.raises(UsageError, match="holds one replicate, which says nothing of the error"):
         recorded_experiment(Recorded(np.ones((1, 5)), "here"), CASE, "fisher_diagonal")
+    with pytest.raises(UsageError, match="holds no replicate"):
+        recorded_experiment(Recorded(np.ones((0, 5)), "here"), CASE, "fisher_diagonal")
     wrong = np.ones((4, 5))
     wrong[2, 3] = -1.0
     with pytest.raises(BackendFaultError, match="not positive definite in 1 of 4"):
         recorded_experiment(Recorded(wrong, "here"), CASE, "fisher_diagonal")
+
+
+@pytest.mark.parametrize(
+    ("rows", "copies"), [([0] * 4, 3), ([0, 0, 1, 1, 2, 2], 3), ([*range(64)] * 2, 64)]
+)
+def test_chains_that_are_copies_are_no_replicates(
+    tuned: Mapping[str, Tuned], rows: list[int], copies: int
+) -> None:
+    matrices = tuned["diagonal"].inverse_mass_matrix
+
+    def contract(rows: list[int]) -> Verdict:
+        recorded = Recorded(matrices[rows], "here", 500, "welford_diagonal", "hmc")
+        verdict = dict(recorded_answers(recorded_experiment(recorded, CASE)))[CONTRACT]
+        assert isinstance(verdict, Verdict)
+        return verdict
+
+    assert contract([*range(len(rows))]).status is Status.PASS
+    worst = contract(rows).worst
+    assert (worst.entry, worst.found) == ("replicates with the matrix of another", copies)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 import scipy.linalg
+import scipy.stats
 
 from invmass.backends.backend import Draws, Tuned
 from invmass.cases.motion import Motion
@@ -20,7 +21,7 @@ from invmass.verdicts.equivalence import (
     all_exact,
     sequential,
 )
-from invmass.verdicts.experiment import BATCH, NUM_SAMPLES, Experiment, joined
+from invmass.verdicts.experiment import NUM_SAMPLES, Experiment, joined
 
 SPREAD = "spread is honest"
 SUPPLIED = "supplied metric is used"
@@ -42,7 +43,7 @@ LENGTHS = {200: 0.15, 500: 0.05, 2000: 0.05}  # short warm-up remembers that it 
 HALVED_GRADIENTS = 0.5  # the law holds for short steps; tuned ones are near the longest stable
 NEAR_TARGET, COUNTED = 0.05, 0.02  # margins of acceptance, absolute
 TOLD_APART = 0.5  # in logarithms of variances; readings that are nearer to each other are one
-COINCIDENCES = 3  # of 64 single numbers in float32 two are equal by chance, once in a thousand
+EQUAL = 1e-5  # chance that two variances which scatter by 3% are the same to six digits
 ROUNDING = 64  # in units of the last place: sums of 500 products came out up to 7 apart
 SHORT_WARMUP = 200  # enough to tune a step size alone
 
@@ -258,11 +259,11 @@ def contract(experiment: Experiment) -> Verdict:
     """Is each replicate's matrix M⁻¹, of variances, in declared order, its own, and a metric?
 
     Where another reading of the matrices is told from the right one by their size, the mean of
-    the logarithms of their diagonals must be less than half as far from the target as from that
-    reading, if there is a target. Symmetry and positive definiteness are judged in the precision
-    that they came in.
+    their diagonals must be less than half as far from the target as from that reading, in
+    logarithms, if there is a target. Symmetry and positive definiteness are judged in the
+    precision that they came in.
     """
-    count = min(experiment.batch, BATCH)
+    count = experiment.batch
     matrices = experiment.tuned(count).inverse_mass_matrix
     transposed = np.swapaxes(matrices, 1, 2) if matrices.ndim == 3 else matrices
     distinct = len(np.unique(matrices.reshape(count, -1), axis=0))
@@ -276,11 +277,11 @@ def contract(experiment: Experiment) -> Verdict:
         ),
     }
     if experiment.estimator.rule is Rule.VARIANCE:  # others may find a Gaussian without an error
-        shared = max(0, count - distinct - COINCIDENCES)
-        deviations["replicates with the matrix of another"] = float(shared)
+        shared = count - distinct - _coincidences(count, experiment.case.dimension)
+        deviations["replicates with the matrix of another"] = float(max(0, shared))
     if experiment.why_no_target:
         return all_exact(deviations, 0.5)
-    found = np.mean(np.log(_diagonals(matrices.astype(np.float64))), axis=0)
+    found = np.log(np.mean(_diagonals(matrices.astype(np.float64)), axis=0))
     right = np.log(_diagonals(experiment.regularised(experiment.target)[None])[0])
     for name, reading in _misreadings(experiment, right).items():
         if np.linalg.norm(reading - right) > TOLD_APART:
@@ -398,6 +399,12 @@ def _worth(
     ess = array_stats.ess(squares, chain_axis=None, draw_axis=2, method="mean")
     excess = np.var(squares, axis=(1, 2)) / np.mean(squares, axis=(1, 2)) ** 2
     return np.median(ess, axis=1) / squares.shape[2], excess
+
+
+def _coincidences(count: int, dimension: int) -> int:
+    """Replicates that may have the matrix of another by chance, but for once in a million."""
+    pairs = 0.5 * count**2
+    return int(scipy.stats.poisson.isf(1e-6, pairs * EQUAL**dimension))
 
 
 def _misreadings(experiment: Experiment, right: np.ndarray) -> dict[str, np.ndarray]:

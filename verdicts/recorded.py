@@ -65,8 +65,8 @@ def recorded_experiment(
     replicates = len(recorded.inverse_mass_matrix)
     if replicates < 2:
         raise UsageError(
-            f"{recorded.origin} holds one replicate, which says nothing of its error: give several "
-            "chains, each of them tuned by itself"
+            f"{recorded.origin} holds {('no', 'one')[replicates]} replicate, which says nothing of "
+            "the error: give several chains, each of them tuned by itself"
         )
     draws = window if window is not None else recorded.window
     if rule.regularisation is Regularisation.NONE:

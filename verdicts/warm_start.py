@@ -27,7 +27,7 @@ class Begin(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Learned:
-    """The shortest warm-up that ends with a usable metric, or the longest if none does.
+    """The shortest warm-up that ends with a usable metric, or, if none does, the longest that ran.
 
     Attributes:
         call: runs it again.
@@ -65,7 +65,7 @@ def learn(experiment: Experiment, begin: Begin) -> Learned:
     """Try ever longer warm-ups of one batch of replicates, until the metric is usable.
 
     Raises:
-        BackendFaultError: even the longest broke the contract, as a short one may.
+        BackendFaultError: each of them broke the contract, as a short one may.
     """
     bound, fault, learned = usable_condition(*_size(experiment)), None, None
     for steps in LENGTHS:

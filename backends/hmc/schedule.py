@@ -14,21 +14,18 @@ class Schedule(NamedTuple):
     ends_window: np.ndarray  # the metric is updated after this step, and the estimate reset
 
 
-def stan_schedule(
-    num_warmup: int,
-    first_window: int = FIRST_WINDOW,
-    fast_start: int = FAST_START,
-    fast_end: int = FAST_END,
-) -> Schedule:
+def stan_schedule(num_warmup: int) -> Schedule:
     """A fast interval, slow windows that double in length, and a fast interval.
 
     With too few steps for the standard sizes: 15% fast, 75% slow, 10% fast; under 20 steps the
-    metric is left alone. Source: Stan Reference Manual, "Automatic parameter tuning".
+    metric is left alone. Source: Stan Reference Manual, "Automatic parameter tuning". The first
+    window too takes what is left if no other fits, as in NumPyro and BlackJAX; Stan's does not.
     """
-    if num_warmup < fast_start + first_window + fast_end:
+    fast_start, window, fast_end = FAST_START, FIRST_WINDOW, FAST_END
+    if num_warmup < fast_start + window + fast_end:
         fast_start, fast_end = int(0.15 * num_warmup), int(0.1 * num_warmup)
-        return _windows(num_warmup, fast_start, num_warmup - fast_start - fast_end, fast_end)
-    return _windows(num_warmup, fast_start, first_window, fast_end)
+        window = num_warmup - fast_start - fast_end
+    return _windows(num_warmup, fast_start, window, fast_end)
 
 
 def pooled_schedule(num_warmup: int) -> Schedule:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from invmass.backends.hmc.schedule import last_window, stan_schedule
 from invmass.backends.recorded.names import Index, mismatch
 from invmass.backends.recorded.recorded import OLDER_STAN, STAN, TEXT, Recorded, symmetric
 from invmass.cases.case import Case
@@ -93,12 +92,23 @@ def _numbers(text: str) -> list[float]:
 
 
 def _window(settings: Mapping[str, str]) -> int | None:
-    """Draws of the last window, if the file says how long it warmed up."""
+    """Draws of the last window, if the file tells how warm-up was divided.
+
+    A window takes all that is left if the next one, of twice its size, would not fit; but the first
+    never does. Source: Stan's `windowed_adaptation.hpp`. It does not say what a metric is made of
+    where warm-up is too short for a window between its buffers, so that neither do we.
+    """
     if "num_warmup" not in settings:
         return None
-    names = {"window": 25, "init_buffer": 75, "term_buffer": 50}
-    sizes = [int(settings.get(name, default)) for name, default in names.items()]
-    return last_window(stan_schedule(int(settings["num_warmup"]), *sizes))
+    defaults = {"init_buffer": 75, "window": 25, "term_buffer": 50}
+    begin, size, term = (int(settings.get(name, default)) for name, default in defaults.items())
+    stop, end = int(settings["num_warmup"]) - term, begin + size
+    if end > stop:
+        return None
+    while end < stop:
+        begin, size = end, 2 * size
+        end = begin + size if begin + 3 * size <= stop else stop
+    return end - begin
 
 
 def _places(file: _File, case: Case, path: Path) -> np.ndarray:
