@@ -11,6 +11,7 @@ import numpy as np
 
 from invmass.cases.own_model import OwnModel
 from invmass.geometry import fisher
+from invmass.geometry.errors import UsageError
 from invmass.geometry.families import Array
 from invmass.geometry.gaussian import ConditionallyGaussian, Gaussian
 from invmass.geometry.posterior import Observation, Posterior, Site, Sites
@@ -104,6 +105,8 @@ class Case:
             return np.concatenate([np.r_[posterior.slices[name]] for name in names])
 
         if self.groups:
+            if sorted(name for group in self.groups for name in group) != sorted(self.sites):
+                raise UsageError(f"the groups of case {self.name!r} must name each site once")
             groups = [coordinates(group) for group in self.groups]
             return IndependentQuadratures(posterior.log_density, start, groups)
         if not self.gaussian:

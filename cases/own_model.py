@@ -74,8 +74,8 @@ class OwnModel:
 
     @cached_property
     def _trace(self) -> numpyro_sites.Trace:
-        x = {} if isinstance(self.truth_or_map, str) else _float64(self.truth_or_map)
         with float64(), numpyro_sites.told(self.model):
+            x = {} if isinstance(self.truth_or_map, str) else _float64(self.truth_or_map)
             trace = numpyro_sites.traced(self.model, *self.inputs, x)
             latent = numpyro_sites.latent_sites(trace)
             if not isinstance(self.truth_or_map, str):
@@ -380,4 +380,5 @@ def _is_minimum(gradient: np.ndarray, hessian: np.ndarray) -> bool:
 
 
 def _float64(x: Sites) -> dict[str, Array]:
-    return {name: np.array(value, dtype=np.float64) for name, value in x.items()}
+    """As arrays of JAX, which NumPyro's `scan` can index; in the context of that precision."""
+    return {name: jnp.asarray(value, dtype=np.float64) for name, value in x.items()}

@@ -46,7 +46,8 @@ class Gaussian:
             return np.asarray(mean), np.asarray(factor)
 
         self.mode, self._factor = complete_from(start)
-        _check_same(self.mode, complete_from(self.mode + self._factor[:, 0])[0], self._factor)
+        elsewhere = self.mode + _aside(self._factor)
+        _check_same(self.mode, complete_from(elsewhere)[0], self._factor)
         steps = np.sqrt(len(self.mode)) * self._factor.T
         self.points = np.concatenate([self.mode + steps, self.mode - steps])
 
@@ -103,7 +104,7 @@ class ConditionallyGaussian:
         nodes = self._quadrature.points
         mean, factor = self._conditionals(nodes)
         typical = int(np.argmax(self._quadrature.weights))
-        elsewhere = mean[typical] + factor[typical, :, 0]
+        elsewhere = mean[typical] + _aside(factor[typical])
         again, _ = self._conditionals(nodes[typical][None], elsewhere)
         _check_same(mean[typical], again[0], factor[typical])
         unit, weights = _fifth_degree(len(inner))
@@ -151,6 +152,11 @@ def _complete_the_square(
     factor = jnp.linalg.inv(root).T
     mean = w + factor @ (factor.T @ jax.grad(log_density)(w))
     return mean, factor, log_density(mean) + jnp.sum(jnp.log(jnp.diagonal(factor)))
+
+
+def _aside(factor: np.ndarray) -> np.ndarray:
+    """A step along all coordinates, of one to two standard deviations and unlike for each two."""
+    return factor @ np.linspace(1.0, 2.0, len(factor))
 
 
 def _check_same(mean: np.ndarray, again: np.ndarray, factor: np.ndarray) -> None:

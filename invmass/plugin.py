@@ -294,7 +294,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
             "metric": cell.metric,
             "claim": marker.args[0],
         }
-        outcome = {"status": status, "message": reason, "seconds": report.duration}
+        broke_down = status == "expected failure" and record.get("status") == "error"
+        told = f"{reason}: {call.excinfo.exconly()}" if broke_down and call.excinfo else reason
+        outcome = {"status": status, "message": told, "seconds": report.duration}
         writer.append(identity | record | outcome)
     return report
 
@@ -406,6 +408,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     ]
     if not any(tally.executed(name) for name in tally.statuses):
         tally.nothing_executed = list(tally.statuses)
+    from invmass.backends.registry import load_backend
+
+    without_checks = [spec for spec in asked_for if spec not in tally.specs.values()]
+    tally.nothing_executed += [load_backend(spec).name for spec in without_checks]
     if tally.nothing_executed and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -16,6 +16,7 @@ from invmass.geometry.estimators import (
     FISHER_LOW_RANK,
     WELFORD_DIAGONAL,
 )
+from invmass.geometry.families import Array
 from invmass.geometry.gaussian import ConditionallyGaussian, Gaussian
 from invmass.geometry.precision import float64
 
@@ -187,6 +188,19 @@ def test_a_density_that_is_not_normal_is_refused() -> None:
     with pytest.raises(InvmassError, match="not normal"):
         ConditionallyGaussian(
             lambda z: -jnp.sum(z**2) - 0.01 * jnp.sum(z**4), np.ones(2), np.array([1])
+        )
+
+
+@pytest.mark.parametrize("bent", [0, 1, 2])
+def test_any_one_coordinate_that_is_not_normal_is_seen(bent: int) -> None:
+    def log_density(z: Array) -> Array:
+        return -0.5 * jnp.sum(jnp.delete(z, bent) ** 2) - 3 * jnp.log1p(z[bent] ** 2 / 5)
+
+    with pytest.raises(InvmassError, match="not normal"):
+        Gaussian(log_density, np.zeros(3))
+    with pytest.raises(InvmassError, match="not normal"):
+        ConditionallyGaussian(
+            lambda z: log_density(z[1:]) - 0.5 * z[0] ** 2, np.zeros(4), np.array([1, 2, 3])
         )
 
 

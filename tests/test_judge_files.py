@@ -281,6 +281,12 @@ def test_window_is_that_of_stan_after_such_a_warm_up(
     assert read(path, CASE).window == window
 
 
+def test_window_without_a_draw_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "output.csv"
+    path.write_text(cmdstan_text(np.ones(5)).replace("window = 25 (Default)", "window = 0"))
+    assert read(path, CASE).window is None
+
+
 @pytest.mark.parametrize(
     ("version", "space"), [("2.36", "stan-2.36"), ("2.37", "stan"), ("3.0", "stan")]
 )

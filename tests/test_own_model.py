@@ -12,6 +12,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from numpyro.contrib.control_flow import scan
 from numpyro.infer import MCMC, NUTS
 
 from invmass.cases.case import Case
@@ -214,6 +215,23 @@ def test_the_mode_is_that_of_z_and_the_prior_adds_its_curvature() -> None:
     prior = 2 * np.exp(2 * z) / 100.0**2  # of z - x²/(2·100²)
     assert 1 / observed.inverse_fisher[0, 0] == pytest.approx(100 + prior)
     assert float(curvature[0, 0]) > 0
+
+
+def test_sites_within_a_scan_of_numpyro_are_taken_at_their_values() -> None:
+    def model(y):  # type: ignore[no-untyped-def]
+        scale = numpyro.sample("scale", dist.HalfNormal(1.0))
+
+        def step(last, y):  # type: ignore[no-untyped-def]
+            x = numpyro.sample("x", dist.Normal(0.5 * last, 1.0))
+            numpyro.sample("y", dist.Normal(x, scale), obs=y)
+            return x, None
+
+        scan(step, 0.0, y)
+
+    values = {"scale": 2.0, "x": np.ones(5)}
+    own = Case.from_numpyro(model, values, np.arange(5.0))
+    information = np.diag([10.0, *[1 / 4] * 5])  # 2n in log σ, and 1/σ² for each x
+    np.testing.assert_allclose(own.inverse_fisher, np.linalg.inv(information), rtol=1e-6)
 
 
 def test_an_unknown_family_is_observed_and_says_why() -> None:

@@ -144,6 +144,26 @@ def test_backend_of_which_nothing_runs_is_a_failure(tmp_path: Path) -> None:
     assert "FAILED: nothing was executed for backend" in answer.stdout
 
 
+def test_backend_that_was_asked_for_and_has_no_check_is_a_failure(tmp_path: Path) -> None:
+    backends = ("--backend", "hmc", "--backend", "faults.reported:Identity")
+    answer = validate(tmp_path, *backends, "--", "-k", "hmc and density")
+    assert answer.returncode == 1
+    assert "FAILED: nothing was executed for backend identity" in answer.stdout
+
+
+def test_known_failure_that_broke_down_says_how(tmp_path: Path) -> None:
+    known = tmp_path / "known.txt"
+    known.write_text(
+        "test_mass_matrix::test_converges_to_its_target[gaussian_mean-raises-diagonal]  # known\n"
+    )
+    words = ("--xfails-file", str(known), "--", "-k", "target")
+    answer = validate(tmp_path, "--backend", "faults.breaking:Raises", *words)
+    assert answer.returncode == 0, answer.stdout
+    (row,) = load_rows(tmp_path / "invmass-results").to_dict("records")
+    assert row["status"] == "expected failure"
+    assert re.match(r"known: .*RuntimeError: the library gave up", row["message"])
+
+
 def test_undecided_verdict_is_status_3(tmp_path: Path) -> None:
     answer = validate(tmp_path, "--backend", "hmc", "--replicates", "16", "--", "-k", "target")
     assert answer.returncode == 3, answer.stdout

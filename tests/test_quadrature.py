@@ -14,9 +14,11 @@ import scipy.stats
 
 from invmass.cases.case import Case, Truth
 from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import InvmassError
+from invmass.geometry.errors import InvmassError, UsageError
+from invmass.geometry.families import Family, Gamma, HalfNormal, StudentT, Uniform
+from invmass.geometry.posterior import Site
 from invmass.geometry.precision import float64
-from invmass.geometry.quadrature import Moments, Quadrature
+from invmass.geometry.quadrature import IndependentQuadratures, Moments, Quadrature
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -232,6 +234,61 @@ def test_six_dimensions_are_refused() -> None:
         Quadrature.of(lambda z: -0.5 * jnp.sum(z**2), np.zeros(6))
 
 
+def prior_alone(prior: Family, dimension: int) -> Case:
+    """Independent sites, which quadrature takes together."""
+    truth = {"a": np.full(dimension, 0.5)}
+    return Case("own", "", {"a": Site(prior, (dimension,))}, {}, truth, prior_informs=True)
+
+
+@pytest.mark.parametrize(
+    ("prior", "dimension"),
+    [
+        (HalfNormal(1.0), 2),
+        (HalfNormal(1.0), 3),
+        (Gamma(2.0, 1.0), 4),
+        (Uniform(0.0, 1.0), 4),
+        (Uniform(0.0, 1.0), 5),
+    ],
+)
+def test_many_dimensions_have_the_moments_of_one(prior: Family, dimension: int) -> None:
+    many, one = prior_alone(prior, dimension), prior_alone(prior, 1)
+    expected = one.reference.moments().covariance[0, 0]
+    found = many.reference.moments().covariance
+    np.testing.assert_allclose(found, expected * np.eye(dimension), atol=2e-3 * expected)
+    expected = one.constrained_moments.covariance[0, 0]
+    found = many.constrained_moments.covariance
+    np.testing.assert_allclose(found, expected * np.eye(dimension), atol=5e-3 * expected)
+
+
+@pytest.mark.parametrize(
+    ("prior", "dimension"), [(StudentT(3.0, 0.0, 1.0), 2), (Gamma(0.3, 1.0), 5)]
+)
+def test_tails_beyond_the_grid_are_refused(prior: Family, dimension: int) -> None:
+    with pytest.raises(InvmassError, match=r"beyond the grid .* \(groups\), or normal"):
+        _ = prior_alone(prior, dimension).reference
+
+
+def test_a_second_mode_is_found_by_the_finer_grid() -> None:
+    def two_modes(z: np.ndarray) -> np.ndarray:
+        return jnp.logaddexp(-0.5 * jnp.sum(z**2), -0.5 * jnp.sum((z - 12.0) ** 2) + 5.0)
+
+    share = 1 / (1 + np.exp(-5.0))
+    moments = Quadrature.of(two_modes, np.zeros(2)).moments()
+    between = 12.0**2 * share * (1 - share)
+    np.testing.assert_allclose(moments.mean, 12.0 * share, rtol=1e-3)
+    np.testing.assert_allclose(moments.covariance, np.eye(2) + between, rtol=1e-2)
+
+
+def test_groups_that_depend_on_each_other_or_miss_a_site_are_refused() -> None:
+    case = all_cases()["quadratic_fit"]
+    (name,) = case.sites
+    with pytest.raises(UsageError, match="'quadratic_fit' must name each site once"):
+        _ = dataclasses.replace(case, groups=((name,), (name,))).reference
+    log_density = case.posterior.log_density
+    with pytest.raises(InvmassError, match="not independent"):
+        IndependentQuadratures(log_density, case.truth[name], [np.array([0]), np.array([1, 2])])
+
+
 def test_a_density_without_a_mode_is_refused() -> None:
     with pytest.raises(InvmassError, match="no mode"):
         Quadrature.of(lambda z: 0.5 * jnp.sum(z**2), np.array([0.3, -0.2]))
@@ -301,13 +358,13 @@ def test_exact_draws_are_determined_by_their_seed() -> None:
 
 
 def test_draws_above_the_envelope_are_refused() -> None:
-    """Two modes, of which the grid sees one."""
+    """A narrow peak between the points of the grid, which has one at -0.1 and one each 0.35."""
 
-    def two_modes(z: np.ndarray) -> np.ndarray:
-        return jnp.logaddexp(-0.5 * jnp.sum(z**2), -0.5 * jnp.sum((z - 12.0) ** 2) + 5.0)
+    def with_a_peak(z: np.ndarray) -> np.ndarray:
+        return jnp.logaddexp(-0.5 * jnp.sum(z**2), 8.0 - 0.5 * jnp.sum(((z - 0.425) / 0.05) ** 2))
 
     with pytest.raises(InvmassError, match="envelope"):
-        Quadrature.of(two_modes, np.zeros(2)).exact_draws(100_000, (0,))
+        Quadrature.of(with_a_peak, np.full(2, -0.5)).exact_draws(100_000, (0,))
 
 
 def test_moments_of_given_values_are_weighted_by_the_density() -> None:

@@ -103,7 +103,7 @@ def _window(settings: Mapping[str, str]) -> int | None:
     defaults = {"init_buffer": 75, "window": 25, "term_buffer": 50}
     begin, size, term = (int(settings.get(name, default)) for name, default in defaults.items())
     stop, end = int(settings["num_warmup"]) - term, begin + size
-    if end > stop:
+    if size < 1 or end > stop:
         return None
     while end < stop:
         begin, size = end, 2 * size
