@@ -129,6 +129,11 @@ def test_what_is_needed_twice_is_written_once() -> None:
     assert "vector[10] term = append_row(second, first) ./ scale;" in text
 
 
+def test_summary_of_several_lines_is_one_comment() -> None:
+    text = stan_program(a_case(summary="a ~ N(0, 1),\nb ~ N(0, 1)")).text
+    assert text.splitlines()[:2] == ["// mine: a ~ N(0, 1), b ~ N(0, 1)", "data {"]
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -139,6 +144,14 @@ def test_what_is_needed_twice_is_written_once() -> None:
                 }
             },
             "there is no translation of JAX's 'sort' into Stan; write the function with arithmetic",
+        ),
+        (
+            {
+                "observations": {
+                    "y": Observation(lambda x: Normal(1.0 * x["a"].astype(int), 1.0), np.ones(3))
+                }
+            },
+            "there is no translation of JAX's 'convert_element_type'",
         ),
         (
             {"observations": {"y": Observation(lambda x: Normal(x["a"], 1.0), np.ones((2, 2)))}},

@@ -149,7 +149,7 @@ class Tracer:
             kept = names[0] if name in _SAME or name in _RESHAPED else "constant"
             return [Known(np.asarray(value), kept) for value in found]
         shape = tuple(eqn.outvars[0].aval.shape)
-        if name in _SAME:
+        if name in _SAME and np.issubdtype(eqn.outvars[0].aval.dtype, np.floating):
             return [operands[0]]
         written = [self.written(operand) for operand in operands]
         if name in _RULES:

@@ -83,7 +83,7 @@ class _Writer:
             family, values = self._traced(observation.family, constants)
             self._state(family, self._observed(name, observation.data, family), values)
         blocks = {"data": self._types, "parameters": parameters, "model": self._model}
-        text = [f"// {self._case.name}: {self._case.summary}"]
+        text = [f"// {self._case.name}: {' '.join(self._case.summary.split())}"]
         for block, lines in blocks.items():
             text += [f"{block} {{", *(f"  {line}" for line in lines), "}"]
         return StanProgram("\n".join(text) + "\n", self._data)
