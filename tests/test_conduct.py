@@ -1,6 +1,7 @@
 """The claims about a sampler's conduct: each turns red on a fault of its own, and only there."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,10 +41,16 @@ def test_right_backend_passes(claim: Claim, metric: str) -> None:
     assert judged(claim, HandRolledHMC(), metric).status is Status.PASS
 
 
-def test_replicates_stuck_with_a_long_step_do_not_make_the_spread_dishonest() -> None:
-    """At this seed two of 64 stay in the bend of the banana for most of their draws."""
-    banana = Experiment(all_cases()["banana"], HandRolledHMC(), "dense", Settings(seed=2))
-    assert conduct.spread(banana).status is Status.PASS
+def test_replicates_that_are_stuck_do_not_say_what_draws_are_worth() -> None:
+    """As two of 64 were, with a long step, in the bend of the banana."""
+    experiment = Experiment(all_cases()[conduct.FIT], HandRolledHMC(), "dense", Settings())
+    expected = experiment.regularised(experiment.target)
+    draws = experiment.draws(experiment.batch)
+    position = draws.position.copy()
+    position[:2] = position.max(axis=(0, 1))
+    worth, _ = conduct._worth(experiment, draws, expected)
+    again, _ = conduct._worth(experiment, replace(draws, position=position), expected)
+    np.testing.assert_allclose(again, worth, rtol=0.1)
 
 
 @pytest.mark.parametrize("motion", [conduct.TOGETHER, *conduct.APART])
@@ -99,7 +106,7 @@ def test_columns_that_say_the_same_do_not_count_as_many() -> None:
     assert np.log(three.high / three.low) > 0.8 * np.log(one.high / one.low)
 
 
-@pytest.mark.parametrize(("steps", "seed"), [(200, 4), (150, 5), (50, 0)])
+@pytest.mark.parametrize(("steps", "seed"), [(200, 4), (150, 5)])
 def test_few_draws_in_a_window_break_no_contract(steps: int, seed: int) -> None:
     """Their logarithms are low in the mean: it was taken for a reading of standard deviations."""
     settings = Settings(seed=seed, num_warmup=steps)
