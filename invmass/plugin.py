@@ -400,6 +400,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     tally = session.config.stash[TALLY]
     if hasattr(session.config, "workerinput") or not tally.statuses:
         return
+    from invmass.backends.registry import load_backend
+
     asked_for = option(session.config, "backend") or []
     tally.nothing_executed = [
         name
@@ -408,8 +410,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     ]
     if not any(tally.executed(name) for name in tally.statuses):
         tally.nothing_executed = list(tally.statuses)
-    from invmass.backends.registry import load_backend
-
     without_checks = [spec for spec in asked_for if spec not in tally.specs.values()]
     tally.nothing_executed += [load_backend(spec).name for spec in without_checks]
     if tally.nothing_executed and exitstatus == pytest.ExitCode.OK:
