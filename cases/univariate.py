@@ -22,6 +22,7 @@ def one_normal() -> Iterator[Case]:
     """The mean with known scale, information n/σ²; the scale with known mean, 2n in log σ."""
     yield _mean("gaussian_mean", 40.0, 3.0)
     yield _mean("fine_mean", 4.0, 0.03)  # regularisation adds half as much again to its variance
+    yield _mean("narrow_mean", 0.4, 0.007)  # and here ten times as much
     yield Case(
         "gaussian_scale",
         f"{_DRAWS} draws of N(5, σ); σ ~ HalfNormal(100)",

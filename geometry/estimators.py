@@ -130,12 +130,32 @@ class Estimator:
             return np.diag(replace(self, dense=False).regularised(np.diag(metric), draws))
         if self.regularisation is Regularisation.NONE:
             return metric
-        if self.regularisation is Regularisation.BIASED:
-            return (draws - 1) / draws * metric
         if self.regularisation is Regularisation.ORACLE:
             return _oracle_shrunk(metric, draws)
-        floor = np.eye(len(metric)) if self.dense else np.ones(len(metric))
-        return draws / (draws + 5) * metric + 1e-3 * 5 / (draws + 5) * floor
+        if self.regularisation is Regularisation.BIASED:
+            return self.weight(draws) * metric
+        identity = np.eye(len(metric)) if self.dense else np.ones(len(metric))
+        return self.weight(draws) * metric + self.floor(draws) * identity
+
+    def weight(self, draws: int) -> float:
+        """What a variance of the draws is multiplied by after a window of `draws`."""
+        if self.regularisation is Regularisation.STAN:
+            return draws / (draws + 5)
+        return (draws - 1) / draws if self.regularisation is Regularisation.BIASED else 1.0
+
+    def floor(self, draws: int) -> float:
+        """What the rule itself adds to each variance after a window of `draws`, in units of z²."""
+        return 1e-3 * 5 / (draws + 5) if self.regularisation is Regularisation.STAN else 0.0
+
+    def data_part(self, metrics: np.ndarray, draws: int) -> np.ndarray:
+        """Tuned metrics without what the rule added: `((n+5)/n) (M⁻¹ - floor I)` by Stan's rule.
+
+        Args:
+            metrics: tuned M⁻¹, shape (…, d) diagonal or (…, d, d) dense.
+            draws: n, of the window that they come from.
+        """
+        identity = np.eye(metrics.shape[-1]) if self.dense else 1.0
+        return (metrics - self.floor(draws) * identity) / self.weight(draws)
 
 
 def _oracle_shrunk(covariance: np.ndarray, draws: int) -> np.ndarray:

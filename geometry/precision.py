@@ -11,6 +11,26 @@ def float64() -> Any:
     return jax.enable_x64(True)
 
 
+def relative_rounding(values: np.ndarray) -> float:
+    """By how much numbers may differ, relatively, from what they were before they were rounded.
+
+    One unit in the last place of float64, or of float32 if all of them fit into it, or half a
+    unit of the last decimal digit if they were written with fewer, as CmdStan's six.
+    """
+    values = np.asarray(values)
+    eps = float(np.finfo(values.dtype).eps)
+    with np.errstate(over="ignore"):
+        if np.all(values == values.astype(np.float32)):
+            eps = float(np.finfo(np.float32).eps)
+    numbers = values[np.isfinite(values) & (values != 0)].astype(np.float64)
+    for digits in range(1, 16):
+        if 0.5 * 10.0 ** (1 - digits) < eps:
+            break
+        if all(number == float(f"{number:.{digits - 1}e}") for number in numbers.flat):
+            return 0.5 * 10.0 ** (1 - digits)
+    return eps
+
+
 def fresh(tree: Any) -> Any:
     """`tree` with its NumPy arrays copied, floats in the ambient precision.
 

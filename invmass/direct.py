@@ -33,6 +33,7 @@ from invmass.verdicts.claims import answers, why_not_judged
 from invmass.verdicts.cores import cores_at_hand, keep_to_cores
 from invmass.verdicts.equivalence import Status, Verdict, replicates_wanted
 from invmass.verdicts.experiment import Experiment, Settings
+from invmass.verdicts.reading import overall
 from invmass.verdicts.record import answer_record
 from invmass.verdicts.runtime import configure_jax
 from invmass.verdicts.selection import metrics_for
@@ -317,6 +318,7 @@ REPEATED = (
     "replicates",
     "looks",
 )  # what a seed decides
+SHOWN = 12  # entries that match
 SURROUNDINGS = (
     "versions",
     "python",
@@ -376,42 +378,69 @@ def exit_status(records: Iterable[dict[str, Any]]) -> int:
 
 
 def show_answers(experiment: Experiment, reached: Sequence[tuple[str, Verdict]]) -> None:
-    """Verdicts in the terminal, and the deviation from the inverse Fisher in its parts."""
-    rows, matched = [], None
-    for claim, verdict in reached:
-        worst = verdict.worst
-        rows.append(
+    """Verdicts in the terminal, and what M⁻¹ is to the inverse Fisher, entry by entry."""
+    table(
+        experiment.name,
+        [
             {
                 "claim": claim,
                 "verdict": verdict.status,
-                "furthest entry": worst.entry,
-                "found": f"{worst.found:.4g}",
-                "interval": f"[{worst.low:.4g}, {worst.high:.4g}]",
-                "expected": f"{worst.expected:.4g} ± {worst.margin:.3g}",
+                "furthest entry": verdict.worst.entry,
+                "found": f"{verdict.worst.found:.4g}",
+                "interval": f"[{verdict.worst.low:.4g}, {verdict.worst.high:.4g}]",
+                "expected": f"{verdict.worst.expected:.4g} ± {verdict.worst.margin:.3g}",
                 "replicates": verdict.replicates,
             }
-        )
-        if claim in (judge.MATCHES, judge.DISAGREES):
-            matched = verdict
-    table(experiment.name, rows)
+            for claim, verdict in reached
+        ],
+    )
     for claim, verdict in reached:
         if verdict.status is Status.INCONCLUSIVE:
-            wanted = replicates_wanted(verdict)
-            told = (
-                f"about {wanted} replicates" if wanted else "no number of replicates within reach"
-            )
-            click.echo(f"{claim}: {told} like these would decide at α = {verdict.alpha:g}")
-    if matched is not None:
-        parts = judge.split(experiment, matched)
-        table(
-            "M⁻¹ over the inverse Fisher, as a product of parts",
-            [
-                {
-                    "entry": part.entry,
-                    "geometry": f"{part.geometry:.4f}",
-                    "regularisation": f"{part.regularisation:.4f}",
-                    "remainder": f"{part.remainder:.4f}",
-                }
-                for part in parts
-            ],
-        )
+            click.echo(f"{claim}: {_what_would_decide(experiment, verdict)}")
+    if verdict := dict(reached).get(judge.FISHER):
+        _show_readings(experiment, verdict)
+
+
+def _what_would_decide(experiment: Experiment, verdict: Verdict) -> str:
+    if reason := judge.why_open(experiment, verdict):
+        return reason
+    wanted = replicates_wanted(verdict)
+    told = f"about {wanted} replicates" if wanted else "no number of replicates within reach"
+    return f"{told} like these would decide at α = {verdict.alpha:g}"
+
+
+def _show_readings(experiment: Experiment, verdict: Verdict) -> None:
+    """Of a verdict on the inverse Fisher: the three readings of each entry, and what it is made of.
+
+    All that do not match, and of those that do the first few.
+    """
+    found = judge.readings(experiment, verdict)
+    shown = [entry for i, entry in enumerate(found) if i < SHOWN or entry.reading != "matches"]
+    table(
+        f"M⁻¹ over the inverse Fisher itself: {overall(found)}",
+        [
+            {
+                "entry": entry.entry,
+                "verdict": entry.reading,
+                "M⁻¹ / inverse Fisher": f"{entry.ratio:.4g}",
+                "interval": f"[{entry.low:.4g}, {entry.high:.4g}]",
+                "predicted": f"{entry.predicted:.4g}",
+                "because of": entry.reason,
+            }
+            for entry in shown
+        ],
+    )
+    if len(shown) < len(found):
+        click.echo(f"and {len(found) - len(shown)} more that match")
+    table(
+        "the ratio as a product of parts",
+        [
+            {
+                "entry": part.entry,
+                "geometry": f"{part.geometry:.4g}",
+                "regularisation": f"{part.regularisation:.4g}",
+                "remainder": f"{part.remainder:.4g}",
+            }
+            for part in judge.split(experiment, verdict)[:SHOWN]
+        ],
+    )

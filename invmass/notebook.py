@@ -17,7 +17,7 @@ from invmass.geometry.errors import UsageError
 from invmass.own_model import METRICS, load_own_model
 from invmass.verdicts.claims import answers
 from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.judge import MATCHES
+from invmass.verdicts.judge import FISHER
 from invmass.verdicts.own_model import Adaptation, Finding
 from invmass.verdicts.record import SHOWN_DIMENSION, SHOWN_REPLICATES, answer_record
 from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
@@ -240,7 +240,7 @@ def _own_answer(own: OwnModel, metric: str | Structure | None, settings: Setting
     for structure in structures:
         told = structure if isinstance(structure, str) else "; ".join(map(",".join, structure))
         adaptation = Adaptation(own, structure, settings)
-        common = {"case": name, "backend": "numpyro", "metric": told, "claim": MATCHES}
+        common = {"case": name, "backend": "numpyro", "metric": told, "claim": FISHER}
         entries = []
         for entry in adaptation.entries():
             ratio = len(entry.name.split(", ")) == 1

@@ -14,6 +14,8 @@ STYLE = {
     "matches": "green",
     "fail": "bold red",
     "differs": "cyan",
+    "differs as documented": "cyan",
+    "wrong": "bold red",
     "inconclusive": "yellow",
     "undecided": "yellow",
     "error": "bold magenta",

@@ -215,16 +215,12 @@ def _key(row: Row, columns: Iterable[str]) -> Key:
     return tuple(int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
 
 
-def _verdict_key(row: Row) -> Key:
-    """What breaks down before it is clear which of both claims it makes has the first's name."""
-    claim = tables.HEADLINE[0] if row["claim"] in tables.HEADLINE else row["claim"]
-    return _key(row | {"claim": claim}, VERDICT_KEY)
-
-
 def _whole_keys(rows: Iterable[Row]) -> list[Key]:
     """Keys of all rows, but for those that say no more than another's."""
     by_combination: dict[Key, list[Key]] = defaultdict(list)
-    for key in sorted(dict.fromkeys(map(_verdict_key, rows)), key=lambda key: key.count("")):
+    for key in sorted(
+        dict.fromkeys(_key(row, VERDICT_KEY) for row in rows), key=lambda key: key.count("")
+    ):
         known = by_combination[key[: len(IDENTITY)]]
         if not any(_agree(key, other) for other in known):
             known.append(key)
@@ -235,7 +231,7 @@ def _newest(rows: Iterable[Row], keys: Iterable[Key]) -> dict[Key, list[Row]]:
     """For each key all rows of the newest run: its last must not hide that its first failed."""
     by_combination: dict[Key, list[tuple[Key, Row]]] = defaultdict(list)
     for row in rows:
-        key = _verdict_key(row)
+        key = _key(row, VERDICT_KEY)
         by_combination[key[: len(IDENTITY)]].append((key, row))
     found = {}
     for key in keys:

@@ -25,8 +25,8 @@ def details(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
     Keys, where the row has something for them: "told", a sentence; "facts", pairs of name and text;
     "entries", lines as `furthest_entries` makes them, and "judged", how many there are; "message";
-    for verdicts on the inverse Fisher also "parts", "whitened", "ellipses", "mapped" as below, and
-    "beside", the row_ids of all claims about the combination.
+    for verdicts on the inverse Fisher also "readings", "parts", "whitened", "ellipses", "mapped" as
+    below, and "beside", the row_ids of all claims about the combination.
     """
     newest = tables.verdicts(rows).to_dict("records")
     entries = furthest_entries(rows)
@@ -42,7 +42,7 @@ def details(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
                 ("entries", entries.get(verdict["row_id"])),
                 ("judged", len(tables.records(verdict["intervals"]))),
                 ("message", verdict["message"] if wording.known(verdict["message"]) else ""),
-                *(_matrices(verdict) if verdict["claim"] in tables.HEADLINE else ()),
+                *(_matrices(verdict) if verdict["claim"] == tables.HEADLINE else ()),
                 ("beside", _beside(verdict, beside)),
             )
             if value
@@ -100,7 +100,28 @@ def _facts(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _matrices(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
     parts = tables.records(verdict["parts"])
-    return [("parts", _parts(parts)), *_pictures(verdict)]
+    readings = ("readings", _readings(verdict))
+    return [readings, ("parts", _parts(parts)), *_pictures(verdict)]
+
+
+def _readings(verdict: Mapping[str, Any]) -> list[list[str]]:
+    """Entry, ratio to the inverse Fisher, interval, prediction, reading and reason, in words.
+
+    Those that do not match come first.
+    """
+    found = tables.records(verdict.get("readings"))
+    found.sort(key=lambda entry: entry["reading"] == "matches")
+    return [
+        [
+            entry["entry"],
+            wording.ratio(entry["ratio"], entry["scale"]),
+            f"{wording.number(entry['low'])} to {wording.number(entry['high'])}",
+            wording.ratio(entry["predicted"], entry["scale"]),
+            entry["reading"],
+            entry["reason"] or wording.MISSING,
+        ]
+        for entry in found[:FURTHEST]
+    ]
 
 
 def _parts(parts: Sequence[Mapping[str, Any]]) -> list[list[str]]:
@@ -166,7 +187,7 @@ def _combination(verdict: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _beside(verdict: Mapping[str, Any], found: Mapping[tuple[str, ...], list[str]]) -> list[str]:
     """All claims about a combination, those that concern the backend with any metric included."""
-    if verdict["claim"] not in tables.HEADLINE:
+    if verdict["claim"] != tables.HEADLINE:
         return []
     of_any = _combination({**verdict, "metric": ""})
     return [*found[_combination(verdict)], *(found.get(of_any, []) if verdict["metric"] else [])]

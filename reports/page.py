@@ -201,7 +201,7 @@ def _troubles(
     """What else went wrong by case, backend and device, so that a green cell cannot hide it."""
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for verdict in verdicts:
-        if verdict["status"] in OPEN and verdict["claim"] not in tables.HEADLINE:
+        if verdict["status"] in OPEN and verdict["claim"] != tables.HEADLINE:
             place = verdict["case"], verdict["backend"], verdict["device"]
             found.setdefault(place, []).append(verdict)
     return found

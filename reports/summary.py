@@ -56,7 +56,7 @@ def markdown(rows: pd.DataFrame) -> str:
         *([told.note] if told.note else []),
         "## Verdicts by backend",
         _counts(rows),
-        "## Inverse Fisher: case by backend and metric",
+        "## M⁻¹ over the inverse Fisher: case by backend and metric",
         _matrix(rows),
         *_failures(rows),
         *_known_failures(rows),
@@ -114,13 +114,12 @@ def _counts(rows: pd.DataFrame) -> str:
 
 def _matrix(rows: pd.DataFrame) -> str:
     status = tables.verdict_matrix(rows)
-    deviation = tables.verdict_matrix(rows, "deviation")
-    scale = tables.verdict_matrix(rows, "scale")
+    told = tables.verdict_matrix(rows, "told")
     blocks = []
     for device, dtype in dict.fromkeys(index[:2] for index in status.index):
         lines = []
         for case in status.loc[device, dtype].index:
-            cells = (frame.loc[(device, dtype, case)] for frame in (status, deviation, scale))
+            cells = (frame.loc[(device, dtype, case)] for frame in (status, told))
             lines.append([case, *(_cell(*cell) for cell in zip(*cells, strict=True))])
         header = [f"{backend} {metric}".strip() for backend, metric in status.columns]
         title = f"case ({wording.setting(device, dtype)})"
@@ -128,11 +127,10 @@ def _matrix(rows: pd.DataFrame) -> str:
     return "\n\n".join(blocks) or "No verdicts."
 
 
-def _cell(status: Any, deviation: Any, scale: Any) -> str:
+def _cell(status: Any, told: Any) -> str:
     if not wording.known(status):
         return "·"
-    effect = f" {wording.deviation(deviation, scale)}" if wording.known(deviation) else ""
-    return f"{wording.SYMBOLS[status]} {status}{effect}"
+    return f"{wording.SYMBOLS[status]} {status} {told}".rstrip()
 
 
 def _failures(rows: pd.DataFrame) -> list[str]:

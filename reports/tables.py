@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-# The last stands in rows of checks that broke down before it was clear which of both they make.
-HEADLINE = ("matches the inverse Fisher", "disagrees as predicted", "inverse Fisher")
+from invmass.reports import wording
+
+HEADLINE = "inverse Fisher"
 NOTEBOOK = "notebook-"  # the cases that come first, and in pictures
 STATUSES = ("fail", "error", "inconclusive", "expected failure", "skipped", "pass")
 UNDECIDED = ("error", "skipped")
@@ -42,10 +43,24 @@ def superseded(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline(rows: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
-    """The verdict of each combination on the inverse Fisher, by case, backend and metric."""
+    """The verdict of each combination on the inverse Fisher, by case, backend and metric.
+
+    The column "told" puts it into words: the ratio to the inverse Fisher itself and its reading, or
+    of rows that have none how far it is from what was expected.
+    """
     newest = verdicts(rows, within)
-    chosen = newest[newest["claim"].isin(HEADLINE)].drop_duplicates([*COMBINATION, *within])
-    return in_order(chosen).reset_index(drop=True)
+    chosen = newest[newest["claim"] == HEADLINE].drop_duplicates([*COMBINATION, *within])
+    chosen = in_order(chosen).reset_index(drop=True)
+    told = [
+        wording.reading(row)
+        or (
+            wording.deviation(row["deviation"], row["scale"])
+            if wording.known(row["deviation"])
+            else ""
+        )
+        for row in chosen.to_dict("records")
+    ]
+    return chosen.assign(told=told)
 
 
 def verdict_matrix(rows: pd.DataFrame, value: str = "status") -> pd.DataFrame:
@@ -53,7 +68,7 @@ def verdict_matrix(rows: pd.DataFrame, value: str = "status") -> pd.DataFrame:
 
     Args:
         rows: as loaded.
-        value: a column of `headline`; "status" and "deviation" are the usual ones.
+        value: a column of `headline`; "status" and "told" are the usual ones.
 
     Returns:
         Index (device, dtype, case), one row for each case of the rows, whether judged or not;
@@ -173,8 +188,7 @@ def _judged(rows: pd.DataFrame, *, newest: bool, within: Sequence[str] = ()) -> 
     where = [*COMBINATION, "run_id"]
     judged = rows[rows["kind"] == "verdict"]
     keys = located(judged[[*where, "claim"]])  # of all columns it would take long
-    check = keys["claim"].mask(keys["claim"].isin(HEADLINE), HEADLINE[0])
-    by = [*(keys[name] for name in COMBINATION), check, *(judged[name] for name in within)]
+    by = [*(keys[name] for name in (*COMBINATION, "claim")), *(judged[name] for name in within)]
     runs = keys.groupby(by, dropna=False)["run_id"]
     chosen = (keys["run_id"] == runs.transform("last")).to_numpy() == newest
     return judged[chosen].assign(**{name: keys[name].to_numpy()[chosen] for name in where})

@@ -1,5 +1,6 @@
 """How numbers, statuses and places are put into words, alike on every page."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -86,6 +87,38 @@ def told(verdict: Mapping[str, Any]) -> str:
     bounds = f"interval {interval(verdict)}, " if interval(verdict) else ""
     margins = f"{bounds}margin {margin(verdict)}"
     return f"{entry}{size.lstrip('+−')} {side} what was expected of it ({margins})"
+
+
+def ratio(value: Any, scale: Any) -> str:
+    """M⁻¹ over the inverse Fisher: `1.55×`; beside the diagonal a plain number."""
+    return f"{number(value)}×" if scale == "log" else deviation(value, scale)
+
+
+def reading(verdict: Mapping[str, Any]) -> str:
+    """M⁻¹ over the inverse Fisher itself in the entry furthest from it, and what is to be said.
+
+    `1.55×, differs as documented: regularisation 1.56`; empty if the row does not say.
+    """
+    if not known(verdict.get("reading")):
+        return ""
+    entry = furthest_reading(verdict)
+    reason = f": {entry['reason']}" if entry.get("reason") else ""
+    if entry.get("reading") != verdict["reading"]:
+        reason = ""
+    return f"{ratio(entry['ratio'], entry['scale'])}, {verdict['reading']}{reason}"
+
+
+def furthest_reading(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the entries that are read as the whole is, the one furthest from the inverse Fisher."""
+
+    def distance(entry: Mapping[str, Any]) -> float:
+        if entry["scale"] != "log":
+            return abs(entry["ratio"])
+        return abs(math.log(entry["ratio"])) if entry["ratio"] > 0 else math.inf
+
+    entries = [entry for entry in verdict["readings"] if known(entry["ratio"])]
+    alike = [entry for entry in entries if entry["reading"] == verdict["reading"]]
+    return max(alike or entries, key=distance)
 
 
 def gist(message: Any) -> str:

@@ -350,7 +350,7 @@ def test_error_says_little_and_is_compared_all_the_same(tmp_path: Path, claim: s
     assert (line["claim"], line["base"], line["new"]) == (CONVERGES, "pass", "error")
     assert line["message"] == "the backend raised ValueError"
     assert found.worse
-    found = compared(tmp_path / "_", [verdict(claim="matches the inverse Fisher")],
+    found = compared(tmp_path / "_", [verdict(claim="inverse Fisher")],
                      [error("inverse Fisher")])  # fmt: skip
     assert statuses(found.verdicts) == ["worse"]
 

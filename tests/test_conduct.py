@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from faults.reported import KeepsSuppliedUnused
+from faults.sampler import Replaced
 
 from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.backends.hmc_static import HandRolledHMC
@@ -39,6 +42,50 @@ def judged(
 )
 def test_right_backend_passes(claim: Claim, metric: str) -> None:
     assert judged(claim, HandRolledHMC(), metric).status is Status.PASS
+
+
+class FixedNumberOfSteps(Replaced):
+    """A right HMC that takes eight steps whatever their size, and rejects at the end."""
+
+    name = "fixed-number-of-steps"
+    parts: ClassVar = {"jittered_steps": lambda _, step_size: jnp.full_like(step_size, 8, int)}
+
+
+class FixedAndMiscounted(FixedNumberOfSteps):
+    """The same, but it reports half as many gradients at half the step."""
+
+    name = "fixed-and-miscounted"
+
+    def sample(self, case, tuned, keys, num_samples) -> Draws:
+        draws = super().sample(case, tuned, keys, num_samples)
+        short = np.mean(tuned.step_size) < 0.75 * self.usual
+        return replace(draws, gradients=draws.gradients / (2 if short else 1))
+
+    def warm_up(self, *given) -> Tuned:
+        tuned = super().warm_up(*given)
+        self.usual = np.mean(tuned.step_size)
+        return tuned
+
+
+class FixedAndAccepting(FixedNumberOfSteps):
+    """The same, but it reports a higher acceptance than it has."""
+
+    name = "fixed-and-accepting"
+
+    def sample(self, case, tuned, keys, num_samples) -> Draws:
+        draws = super().sample(case, tuned, keys, num_samples)
+        return replace(draws, acceptance=np.sqrt(draws.acceptance))
+
+
+@pytest.mark.parametrize("metric", ["diagonal", "dense"])
+def test_number_of_steps_may_be_fixed(metric: str) -> None:
+    verdict = judged(conduct.statistics, FixedNumberOfSteps(), metric)
+    assert verdict.status is Status.PASS, "\n".join(map(str, verdict.intervals))
+
+
+@pytest.mark.parametrize("fault", [FixedAndMiscounted, FixedAndAccepting])
+def test_statistics_of_fixed_numbers_of_steps_are_judged(fault: type[Backend]) -> None:
+    assert judged(conduct.statistics, fault()).status is Status.FAIL
 
 
 def test_replicates_that_are_stuck_do_not_say_what_draws_are_worth() -> None:

@@ -16,7 +16,7 @@ def verdict(commit: str | None, case: str, found: float, status: str) -> dict[st
     return {
         "kind": "verdict", "case": case, "backend": "blackjax", "metric": "dense",
         "device": "cpu", "dtype": "float32", "machine": "this", "commit": commit,
-        "claim": "matches the inverse Fisher", "status": status, "entry": "S[0,0]",
+        "claim": "inverse Fisher", "status": status, "entry": "S[0,0]",
         "found": found, "low": found, "high": found, "expected": 1.0, "margin": 0.1,
         "scale": "log",
     }  # fmt: skip

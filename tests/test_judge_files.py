@@ -38,7 +38,7 @@ from invmass.verdicts.equivalence import (
     replicates_wanted,
 )
 from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.judge import CONVERGES, MATCHES
+from invmass.verdicts.judge import CONVERGES, FISHER
 from invmass.verdicts.recorded import recorded_answers, recorded_experiment
 
 CASE = all_cases()["mixed_sites"]  # a simplex, an interval, and an order that is not the sorted one
@@ -165,7 +165,7 @@ def test_right_matrices_pass_by_every_route(
         np.sqrt(np.einsum("rii,rjj->rij", matrices, matrices)) if metric == "dense" else matrices
     )
     np.testing.assert_allclose(recorded.inverse_mass_matrix / scale, matrices / scale, atol=2e-5)
-    assert statuses(recorded, metric) == {MATCHES: "pass", CONVERGES: "pass", CONTRACT: "pass"}
+    assert statuses(recorded, metric) == {FISHER: "pass", CONVERGES: "pass", CONTRACT: "pass"}
 
 
 @pytest.mark.parametrize("metric", ["diagonal", "dense"])
@@ -186,7 +186,7 @@ def test_fault_is_seen_by_every_route(
         values, vectors = np.linalg.eigh(right)
         wrong = (vectors * np.sqrt(values)[:, None]) @ np.swapaxes(vectors, 1, 2)
     found = statuses(read(write(route, tmp_path, wrong), CASE), metric)
-    assert found[CONVERGES] == found[MATCHES] == "fail"
+    assert found[CONVERGES] == found[FISHER] == "fail"
     if fault != "two coordinates swapped":
         assert found[CONTRACT] == "fail"
 

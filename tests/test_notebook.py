@@ -20,9 +20,9 @@ from invmass.geometry.errors import UsageError
 from invmass.notebook import COLUMNS
 from invmass.reports.rows import RowWriter
 from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.judge import CONVERGES, MATCHES, REJECTS_CONSTRAINED
+from invmass.verdicts.judge import CONVERGES, FISHER, REJECTS_CONSTRAINED
 
-CLAIMS = (MATCHES, CONVERGES)
+CLAIMS = (FISHER, CONVERGES)
 
 
 def heights(prior_scale: float = 1000.0) -> None:
@@ -49,7 +49,7 @@ def test_case_is_judged_as_by_the_command(checked: invmass.Answer) -> None:
     frame = checked.to_frame()
     assert list(frame.columns) == list(COLUMNS)
     assert list(frame["metric"]) == ["diagonal", "diagonal", "dense", "dense"]
-    assert list(frame["claim"]) == [MATCHES, CONVERGES] * 2
+    assert list(frame["claim"]) == [FISHER, CONVERGES] * 2
     assert set(frame["status"]) == {"pass"}
     assert str(checked).startswith("notebook-uniform by hmc: pass\n")
 
@@ -93,7 +93,7 @@ def test_answer_shows_a_table_and_ellipses(checked: invmass.Answer) -> None:
     shown = checked._repr_html_()
     page = ElementTree.fromstring(shown)
     lines = page.findall("./table/tbody/tr")
-    assert [cell.text for cell in lines[0]][:3] == ["diagonal", MATCHES, "pass"]
+    assert [cell.text for cell in lines[0]][:3] == ["diagonal", FISHER, "pass"]
     assert len(lines) == 4
     (picture,) = page.iter("{http://www.w3.org/2000/svg}svg")
     assert picture.attrib["aria-label"].startswith("Tuned inverse mass matrices")

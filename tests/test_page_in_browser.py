@@ -45,7 +45,7 @@ def judged() -> list[Row]:
         Combination("notebook-uniform", "hmc", "diagonal", Settings()),
         Combination(
             "notebook-normal", "faults.reported:CorrelationsFlipped", "dense", Settings(),
-            (judge.MATCHES,),
+            (judge.FISHER,),
         ),
     )  # fmt: skip
     explored = explore(all_cases()["notebook-uniform"], Settings(), (0.4, 1.6), (4, 16))
@@ -164,7 +164,7 @@ def test_detail_says_what_the_row_says(visit: Any, index: Path, rows: pd.DataFra
     assert row["command"] in told
     assert f"{row['replicates']:.0f} of at most {row['cap']:.0f}" in told
     verdict = tables.headline(rows).set_index("status").loc["fail"].to_dict()
-    assert f"{judge.MATCHES} – {wording.told(verdict)}." in told
+    assert f"{judge.FISHER} – {wording.told(verdict)}." in told
     entries = dialog.locator("table").first.locator("tbody tr")
     assert entries.count() == len(row["intervals"])
     assert dialog.locator("svg.ellipses circle").count() == len(row["tuned"]) + 3

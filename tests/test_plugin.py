@@ -113,7 +113,7 @@ def test_lost_process_costs_its_own_combination_only(tmp_path: Path) -> None:
 
 def test_planted_faults_fail_and_the_message_says_how_to_repeat_it(tmp_path: Path) -> None:
     claims = {
-        "MassNotInverse": "matches the inverse Fisher",
+        "MassNotInverse": "inverse Fisher",
         "Identity": "converges to its target",
     }
     specs = {f"faults.reported:{name}": claim for name, claim in claims.items()}
@@ -287,7 +287,7 @@ def test_example_backend_of_the_readme_is_judged(tmp_path: Path) -> None:
 def test_rows_are_complete_and_the_report_is_written(tmp_path: Path) -> None:
     assert validate(tmp_path, "--backend", "hmc").returncode == 0
     rows = load_rows(tmp_path / "invmass-results")
-    assert set(rows["claim"]) >= {"matches the inverse Fisher", "density agrees"}
+    assert set(rows["claim"]) >= {"inverse Fisher", "density agrees"}
     for column in ("seed", "dtype", "device", "versions", "machine", "command", "alpha"):
         assert rows[column].notna().all(), column
     answer = run(tmp_path, "invmass", "report")

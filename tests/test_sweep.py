@@ -203,7 +203,7 @@ def test_bad_seeds_are_refused(text: str) -> None:
     [
         (("--jobs", "2", "--scheduler", "tcp://127.0.0.1:9"), "give one"),
         (("--scheduler", "tcp://127.0.0.1:9"), "no Dask scheduler answers at tcp://127.0.0.1:9"),
-        (("--claim", "nope"), "unknown claim 'nope'; the claims are: matches"),
+        (("--claim", "nope"), "unknown claim 'nope'; the claims are: inverse Fisher"),
     ],
 )
 def test_bad_places_and_claims_are_one_message(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from invmass.geometry.errors import InvmassError, UsageError
+from invmass.reports.rows import RENAMED
 from invmass.verdicts import conduct, judge
 from invmass.verdicts.equivalence import Verdict
 from invmass.verdicts.experiment import Experiment
@@ -42,7 +43,8 @@ def answers(
     for name in named:
         if reason := why_not_judged(experiment, name):
             raise UsageError(reason)
-    for claim in [CLAIMS[name] for name in dict.fromkeys(named)] or CLAIMS.values():
+    asked = [CLAIMS[RENAMED.get(name, name)] for name in dict.fromkeys(named)]
+    for claim in asked or CLAIMS.values():
         if claim.long and not named:
             continue
         try:
@@ -58,6 +60,7 @@ def why_not_judged(experiment: Experiment, name: str) -> str | None:
     Raises:
         UsageError: the name is not known.
     """
+    name = RENAMED.get(name, name)
     if name not in CLAIMS:
         raise UsageError(f"unknown claim {name!r}; the claims are: {', '.join(CLAIMS)}")
     if reason := CLAIMS[name].why_not(experiment):
@@ -71,17 +74,6 @@ def _always(_: Experiment) -> None:
 
 def _untargeted(experiment: Experiment) -> str | None:
     return experiment.why_no_target
-
-
-def _fisher(claim: str) -> WhyNot:
-    def why_not(experiment: Experiment) -> str | None:
-        if reason := experiment.why_no_target:
-            return reason
-        if claim == judge.fisher_claim(experiment):
-            return None
-        return f"the geometry gap is {judge.geometry_gap(experiment):.3g}"
-
-    return why_not
 
 
 def _unsupplied(experiment: Experiment) -> str | None:
@@ -98,8 +90,7 @@ def _only(cases: Sequence[str], further: WhyNot = _always) -> WhyNot:
 
 
 _ALL = (
-    Claim(judge.MATCHES, judge.inverse_fisher, _fisher(judge.MATCHES)),
-    Claim(judge.DISAGREES, judge.inverse_fisher, _fisher(judge.DISAGREES)),
+    Claim(judge.FISHER, judge.inverse_fisher, _untargeted),
     Claim(judge.CONVERGES, judge.target, _untargeted),
     Claim(judge.REJECTS_CONSTRAINED, judge.constrained_is_rejected, _only([NOTEBOOK], _untargeted)),
     Claim(judge.REJECTS_MISPLACED, judge.misplaced_is_rejected, _only([NOTEBOOK], _untargeted)),

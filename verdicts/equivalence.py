@@ -29,6 +29,8 @@ class Status(enum.StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+SETTLING = 8  # times the first replicates, in which a pass may be looked at again
+
 Scale = Literal["log", "linear", "precision"]
 
 
@@ -44,6 +46,7 @@ class Statistic:
         scale: "log" judges the ratio of the expectation to `expected`, "linear" the difference,
             "precision" the ratio of one over the variance to `expected`.
         margin: its own, where it is not that of the verdict.
+        rounding: by how much rounding may have moved the expectation, on the linear scale.
     """
 
     entry: str
@@ -51,11 +54,16 @@ class Statistic:
     expected: float
     scale: Scale
     margin: float | None = None
+    rounding: float = 0.0
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An entry's estimate with its confidence interval, on the scale of the values."""
+    """An entry's estimate with its confidence interval, on the scale of the values.
+
+    `rounding` is what the interval was widened by at either end: more replicates take nothing off
+    it.
+    """
 
     entry: str
     found: float
@@ -64,6 +72,7 @@ class Interval:
     expected: float
     margin: float
     scale: Scale
+    rounding: float = 0.0
 
     @property
     def offsets(self) -> tuple[float, float]:
@@ -87,6 +96,11 @@ class Interval:
         """The whole interval is beyond the margin, on one side."""
         low, high = self.offsets
         return low > 1 or high < -1
+
+    @property
+    def blind(self) -> bool:
+        """Rounding alone reaches the margin, so that no number of replicates makes a pass."""
+        return self.rounding >= self.margin
 
     def __str__(self) -> str:
         margin = f"{100 * self.margin:.3g}%" if self.scale == "log" else f"{self.margin:.3g}"
@@ -141,7 +155,8 @@ def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
         found = float(np.mean(values))
         error = float(np.std(values, ddof=1)) / math.sqrt(count)
         above, below = _quantiles(values, alpha)
-        low, high = found - above * error, found + below * error
+        low = found - above * error - statistic.rounding
+        high = found + below * error + statistic.rounding
     return Interval(
         statistic.entry,
         float(found),
@@ -150,6 +165,7 @@ def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
         statistic.expected,
         margin,
         scale,
+        statistic.rounding,
     )
 
 
@@ -266,11 +282,17 @@ def look(statistics: Sequence[Statistic], margin: float, alpha: float, number: i
 
 
 def sequential(
-    draw: Callable[[int], Sequence[Statistic]], margin: float, alpha: float, first: int, cap: int
+    draw: Callable[[int], Sequence[Statistic]],
+    margin: float,
+    alpha: float,
+    first: int,
+    cap: int,
+    settled: Callable[[Verdict], bool] = lambda _: True,
 ) -> Verdict:
     """Look at `first` replicates, then at ever more of them, until decided or at the cap.
 
-    Each time a quarter is added, in multiples of `first`.
+    Each time a quarter is added, in multiples of `first`. Where rounding alone reaches the margin
+    of an entry there is one look, which may fail and cannot pass.
 
     Args:
         draw: the statistics of the first R replicates.
@@ -278,11 +300,16 @@ def sequential(
         alpha: bound on a wrong pass and on a wrong fail, for the whole verdict.
         first: replicates at the first look.
         cap: replicates at the last look.
+        settled: whether a pass says all that is to be said; if not, and there are fewer than
+            `SETTLING` times the first replicates, it is looked at again.
     """
     replicates, number = min(first, cap), 1
     while True:
         verdict = look(draw(replicates), margin, alpha, number)
-        if verdict.status is not Status.INCONCLUSIVE or replicates >= cap:
+        goes_on = verdict.status is Status.INCONCLUSIVE or (
+            verdict.status is Status.PASS and replicates < SETTLING * first and not settled(verdict)
+        )
+        if not goes_on or replicates >= cap or any(entry.blind for entry in verdict.intervals):
             return verdict
         replicates += first * math.ceil(replicates / (4 * first))
         replicates, number = min(replicates, cap), number + 1
@@ -297,6 +324,8 @@ def replicates_wanted(verdict: Verdict, most: int = 1_000_000) -> int | None:
     number; on the log scale the variance is that of which the shorter side would come, since the
     longer may reach to infinity.
     """
+    if any(entry.blind for entry in verdict.intervals):
+        return None
     level = verdict.alpha / 2
     level_now = level / len(verdict.intervals) / 2  # of each interval, on either side
     now = verdict.replicates, level_now
@@ -317,12 +346,13 @@ Ends = Callable[[int, float], tuple[float, float]]  # of replicates and level, i
 
 def _linear_ends(seen: Interval, replicates: int, level: float) -> Ends:
     """Those that an interval of so many replicates would have with others."""
-    centre, (low, high) = seen.offset(seen.found), seen.offsets
+    centre, lost = seen.offset(seen.found), seen.rounding / seen.margin
+    low, high = seen.offsets[0] + lost, seen.offsets[1] - lost
     unit = math.sqrt(replicates) / _student(level, replicates - 1)
 
     def ends(count: int, level: float) -> tuple[float, float]:
         share = unit * _student(level, count - 1) / math.sqrt(count)
-        return centre - share * (centre - low), centre + share * (high - centre)
+        return centre - share * (centre - low) - lost, centre + share * (high - centre) + lost
 
     return ends
 

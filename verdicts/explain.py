@@ -7,6 +7,7 @@ from dataclasses import fields
 import jax
 
 from invmass.backends.registry import OWN
+from invmass.verdicts import judge
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
 
@@ -50,7 +51,7 @@ def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
     headline = {
         Status.PASS: "passes",
         Status.FAIL: "FAILS",
-        Status.INCONCLUSIVE: "is INCONCLUSIVE at the cap of replicates",
+        Status.INCONCLUSIVE: f"is INCONCLUSIVE after {verdict.replicates} replicates",
     }[verdict.status]
     guilty = [i for i in verdict.intervals if (i.outside or not i.inside)]
     ordered = sorted(guilty, key=lambda i: -max(map(abs, i.offsets)))
@@ -59,6 +60,8 @@ def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
         f"{experiment.backend.name}, metric {experiment.metric}",
         *(f"  {i}" for i in ordered[:SHOWN]),
     ]
+    if reason := judge.why_open(experiment, verdict):
+        lines.append(f"  {reason}")
     if len(ordered) > SHOWN:
         lines.append(f"  … and {len(ordered) - SHOWN} more of {len(verdict.intervals)} entries")
     lines += [

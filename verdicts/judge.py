@@ -1,25 +1,27 @@
 """Claims about a tuned metric, the density and the draws: what is expected, and the verdict."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
 
-from invmass.geometry.precision import float64
-from invmass.geometry.whitening import gap, whiten
+from invmass.geometry.precision import float64, relative_rounding
+from invmass.geometry.whitening import whiten
 from invmass.verdicts.equivalence import Statistic, Status, Verdict, exact, sequential
 from invmass.verdicts.experiment import Experiment
+from invmass.verdicts.reading import BELOW_FLOOR, EntryReading, read_entry
 
-MATCHES = "matches the inverse Fisher"
-DISAGREES = "disagrees as predicted"
+FISHER = "inverse Fisher"
 CONVERGES = "converges to its target"
 REJECTS_CONSTRAINED = "inverse Fisher of x is rejected"
 REJECTS_MISPLACED = "inverse Fisher of z at x is rejected"
 DENSITY = "density agrees"
 DRAWS = "draws are right"
 
-LARGEST_GAP = 0.05  # beyond it, M⁻¹ is not expected to match the inverse Fisher
 ONE_DIRECTION = 1.0  # margin of a single one of many coordinates: a factor of two
+HALF = 0.5  # of an entry is left to the data, or what they contribute is judged by itself
+UNITS = 4  # in the last place: roundings of a library that shrinks an estimate
 
 
 @dataclass(frozen=True)
@@ -32,31 +34,57 @@ class Part:
     remainder: float
 
 
-def fisher_claim(experiment: Experiment) -> str:
-    """Which of the two claims on the inverse Fisher is made: the geometry gap decides."""
-    if not experiment.why_no_target and geometry_gap(experiment) > LARGEST_GAP:
-        return DISAGREES
-    return MATCHES
-
-
 def inverse_fisher(experiment: Experiment) -> Verdict:
-    """Is the tuned M⁻¹ the inverse Fisher information at the truth?
+    """Is M⁻¹ the inverse Fisher information, or what its documented rule makes of this posterior?
 
-    Where the geometry gap is small the claim is that it matches, under the estimator's documented
-    regularisation and with the gap added to the margin; elsewhere, that the ratio to the inverse
-    Fisher is the predicted one.
+    It passes where the ratio to the inverse Fisher itself is the one that geometry (what the
+    estimator converges to) and the documented regularisation predict; `readings` says whether it is
+    one. What the data contribute to an entry that the regularisation floor hides is judged too.
     """
-    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
-    if fisher_claim(experiment) == MATCHES:
-        expected = experiment.regularised(reference)
-        return _judge_metric(experiment, expected, expected, geometry_gap(experiment))
-    expected = experiment.regularised(experiment.target)
-    return _judge_metric(experiment, reference, expected)
+    margin = experiment.settings.tolerance
+
+    def settled(verdict: Verdict) -> bool:
+        return all(entry.reason != "at the margin" for entry in readings(experiment, verdict))
+
+    def statistics(count: int) -> list[Statistic]:
+        found = _ratio_statistics(experiment, count)
+        if experiment.large:
+            expected = experiment.regularised(experiment.target)
+            found += _pooled(whiten(_matrices(experiment, count), expected), "ratios", margin)
+        return found + data_statistics(experiment, count)
+
+    return _sequential(experiment, statistics, settled=settled)
+
+
+def readings(experiment: Experiment, verdict: Verdict) -> tuple[EntryReading, ...]:
+    """What a verdict on the inverse Fisher says of each entry; of many coordinates, of all of them.
+
+    Those that are wrong or differ have a reason with them.
+    """
+    geometry, _ = _predictions(experiment)
+    margin = experiment.settings.tolerance
+    if experiment.large:
+        margins = margin, ONE_DIRECTION, ONE_DIRECTION
+        entries, rest = verdict.intervals[: len(margins)], verdict.intervals[len(margins) :]
+        sizes = _summary(geometry)
+        return tuple(map(read_entry, entries, margins, sizes, (rest, (), ())))
+    hidden = _hidden(experiment)
+    places = _places(experiment)
+    data = iter(verdict.intervals[len(places) :])
+    told = []
+    for (i, j), found in zip(places, verdict.intervals, strict=False):
+        parts = (next(data),) if hidden[i] or hidden[j] else ()
+        size = geometry[i] if geometry.ndim == 1 else geometry[i, j]
+        told.append(read_entry(found, margin, float(size), parts))
+    return tuple(told)
 
 
 def target(experiment: Experiment) -> Verdict:
     """Does M⁻¹ converge to what its estimator estimates, at the window actually used?"""
-    return _sequential(experiment, lambda count: target_statistics(experiment, count))
+    return _sequential(
+        experiment,
+        lambda count: target_statistics(experiment, count) + data_statistics(experiment, count),
+    )
 
 
 def constrained_is_rejected(experiment: Experiment) -> Verdict:
@@ -72,7 +100,7 @@ def misplaced_is_rejected(experiment: Experiment) -> Verdict:
 def _rejection(experiment: Experiment, reference: np.ndarray) -> Verdict:
     """A wrong reference, (d, d), must be told from the tuned M⁻¹: passes where the match fails."""
     expected = experiment.regularised(experiment.estimator.shaped(reference))
-    verdict = _judge_metric(experiment, expected, expected)
+    verdict = _judge_metric(experiment, expected)
     opposite = {Status.PASS: Status.FAIL, Status.FAIL: Status.PASS}
     return replace(verdict, status=opposite.get(verdict.status, verdict.status))
 
@@ -148,27 +176,19 @@ def draws(experiment: Experiment) -> Verdict:
     return _sequential(experiment, statistics)
 
 
-def geometry_gap(experiment: Experiment) -> float:
-    """Largest deviation of the target from the inverse Fisher, in whitened entries."""
-    return gap(experiment.target, experiment.estimator.shaped(experiment.truth.inverse_fisher))
-
-
 def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
     """The deviation from the inverse Fisher as geometry × regularisation × remainder.
 
     All on the diagonal of the whitened matrix (or the ratios of a diagonal metric); what remains
     is adaptivity and Monte Carlo error.
     """
-    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher)
 
     def diagonal(metric: np.ndarray) -> np.ndarray:
-        ratio = whiten(metric[None], reference)[0]
-        return ratio if ratio.ndim == 1 else np.diag(ratio)
+        return metric if metric.ndim == 1 else np.diag(metric)
 
-    geometry = diagonal(experiment.target)
-    regularised = diagonal(experiment.regularised(experiment.target))
-    tuned = experiment.tuned(verdict.replicates).inverse_mass_matrix.astype(np.float64)
-    measured = diagonal(tuned.mean(axis=0))
+    geometry, regularised = map(diagonal, _predictions(experiment))
+    mean = _matrices(experiment, verdict.replicates).mean(axis=0)
+    measured = diagonal(whiten(mean[None], _reference(experiment))[0])
     return [
         Part(entry, float(a), float(b / a), float(c / b))
         for entry, a, b, c in zip(
@@ -180,43 +200,178 @@ def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
 def target_statistics(experiment: Experiment, count: int) -> list[Statistic]:
     """What decides whether M⁻¹ converges to its target, of the first `count` replicates."""
     expected = experiment.regularised(experiment.target)
-    return _metric_statistics(experiment, count, expected, expected)
+    return _metric_statistics(experiment, count, expected)
 
 
-def _judge_metric(
-    experiment: Experiment, reference: np.ndarray, expected: np.ndarray, further: float = 0.0
-) -> Verdict:
-    """M⁻¹ whitened by `reference` against `expected` whitened likewise."""
+def data_statistics(experiment: Experiment, count: int) -> list[Statistic]:
+    """What the data contribute to entries of which the floor leaves them less than half.
 
-    def statistics(count: int) -> list[Statistic]:
-        return _metric_statistics(experiment, count, reference, expected)
-
-    return _sequential(experiment, statistics, further)
-
-
-def _metric_statistics(
-    experiment: Experiment, count: int, reference: np.ndarray, expected: np.ndarray
-) -> list[Statistic]:
-    tuned = experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
+    `((n+5)/n) (M⁻¹ - floor)` by Stan's rule, whitened by the target, should be the identity. The
+    subtraction loses digits: by what a few units in the last place of M⁻¹ may amount to, intervals
+    are wider.
+    """
+    hidden, estimator = _hidden(experiment), experiment.estimator
+    if not np.any(hidden):
+        return []
+    window, target = experiment.tuned(1).window, experiment.target
+    tuned = experiment.tuned(count).inverse_mass_matrix
+    parts = whiten(estimator.data_part(tuned.astype(np.float64), window), target)
+    unit = UNITS * relative_rounding(tuned) / estimator.weight(window)
+    lost = unit * _amplified(np.abs(tuned.astype(np.float64)).max(axis=0), target)
     if experiment.large:
-        return _pooled(whiten(tuned, expected), "ratios", experiment.settings.tolerance)
-    ratios, centre = whiten(tuned, reference), whiten(expected[None], reference)[0]
+        rounding = float(np.max(lost if lost.ndim == 1 else np.diag(lost)[hidden]))
+        chosen = parts[:, hidden] if parts.ndim == 2 else parts[:, hidden][:, :, hidden]
+        tolerance = experiment.settings.tolerance
+        return [
+            replace(
+                statistic,
+                scale="linear",
+                margin=HALF if statistic.margin == ONE_DIRECTION else statistic.margin,
+                rounding=rounding,
+            )
+            for statistic in _pooled(chosen, "data in hidden entries", tolerance)
+        ]
+    names, found = _diagonal_names(experiment), []
+    for i, j in _places(experiment):
+        if not (hidden[i] or hidden[j]):
+            continue
+        place = (i,) if parts.ndim == 2 else (i, j)
+        name = names[i] if i == j else f"S[{i},{j}]"
+        values, rounding = parts[:, *place], float(lost[place])
+        found.append(
+            Statistic(f"data in {name}", values, float(i == j), "linear", rounding=rounding)
+        )
+    return found
+
+
+def why_open(experiment: Experiment, verdict: Verdict) -> str:
+    """Why no number of replicates decides; empty if one might."""
+    blind = [entry for entry in verdict.intervals if entry.blind]
+    if verdict.status is not Status.INCONCLUSIVE or not blind:
+        return ""
+    worst = max(blind, key=lambda entry: entry.rounding)
+    floor = experiment.estimator.floor(experiment.tuned(1).window)
+    return (
+        f"{BELOW_FLOOR}: the rule adds {floor:.3g} to each variance, and rounding of the sum alone "
+        f"may move {worst.entry} by {worst.rounding:.2g}, more than the margin of "
+        f"{worst.margin:.2g}; rescale the parameters, run in float64, or tune without "
+        "regularisation"
+    )
+
+
+def _amplified(sizes: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """How large the errors of a whitened metric can be, if those of its entries are `sizes`."""
+    if reference.ndim == 1:
+        return sizes / reference
+    inverse = np.abs(np.linalg.inv(np.linalg.cholesky(reference)))
+    return inverse @ sizes @ inverse.T
+
+
+def _hidden(experiment: Experiment) -> np.ndarray:
+    """Coordinates, or directions, of which the floor leaves less than half to the data; (d,)."""
+    target, window = experiment.target, experiment.tuned(1).window
+    ratios = whiten(experiment.regularised(target)[None], target)[0]
+    ratios = ratios if ratios.ndim == 1 else np.diag(ratios)
+    if experiment.estimator.floor(window) == 0:
+        return np.zeros(len(ratios), dtype=bool)
+    return experiment.estimator.weight(window) / ratios < HALF
+
+
+def _reference(experiment: Experiment) -> np.ndarray:
+    """The inverse Fisher as the metric holds it."""
+    return experiment.estimator.shaped(experiment.truth.inverse_fisher)
+
+
+def _predictions(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
+    """The target whitened by the inverse Fisher, and the same regularised."""
+    target = experiment.target
+    geometry, predicted = whiten(
+        np.stack([target, experiment.regularised(target)]), _reference(experiment)
+    )
+    return geometry, predicted
+
+
+def _places(experiment: Experiment) -> list[tuple[int, int]]:
+    """Entries that are judged one by one: the diagonal, and of a dense metric those below it."""
+    indices = range(experiment.case.dimension)
+    dense = experiment.estimator.dense
+    return [(i, j) for i in indices for j in (range(i + 1) if dense else (i,))]
+
+
+def _matrices(experiment: Experiment, count: int) -> np.ndarray:
+    """Tuned M⁻¹ of the first replicates in float64."""
+    return experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
+
+
+def _ratio_statistics(experiment: Experiment, count: int) -> list[Statistic]:
+    """M⁻¹ over the inverse Fisher itself, against what is predicted of it.
+
+    Beside the diagonal the margin is in units of the predicted scales. Of many coordinates the mean
+    ratio, and those of the directions where it is smallest and largest.
+    """
+    ratios = whiten(_matrices(experiment, count), _reference(experiment))
+    _, predicted = _predictions(experiment)
+    if experiment.large:
+        diagonals = ratios if ratios.ndim == 2 else np.diagonal(ratios, axis1=1, axis2=2)
+        values = (diagonals.mean(axis=1), *_furthest(ratios))
+        names, margins = ("mean", "smallest", "largest"), (None, ONE_DIRECTION, ONE_DIRECTION)
+        return [
+            Statistic(f"{name} of the ratios to the inverse Fisher", value, expected, "log", margin)
+            for name, value, expected, margin in zip(
+                names, values, _summary(predicted), margins, strict=True
+            )
+        ]
     if ratios.ndim == 2:
         return [
-            Statistic(entry, ratios[:, i], float(centre[i]), "log")
+            Statistic(entry, ratios[:, i], float(predicted[i]), "log")
             for i, entry in enumerate(_diagonal_names(experiment))
         ]
-    return _matrix_statistics(ratios, centre, "S")
+    scales, margin = np.sqrt(np.diag(predicted)), experiment.settings.tolerance
+    return [
+        statistic if i == j else replace(statistic, margin=float(margin * scales[i] * scales[j]))
+        for (i, j), statistic in zip(
+            _places(experiment), _matrix_statistics(ratios, predicted, "S"), strict=True
+        )
+    ]
 
 
-def _sequential(experiment: Experiment, statistics, further: float = 0.0) -> Verdict:  # type: ignore[no-untyped-def]
+def _summary(ratios: np.ndarray) -> tuple[float, float, float]:
+    """Mean, smallest and largest of ratios, (d,), or of a matrix of them, (d, d)."""
+    values = ratios if ratios.ndim == 1 else np.linalg.eigvalsh(ratios)
+    return float(np.mean(values)), float(np.min(values)), float(np.max(values))
+
+
+def _judge_metric(experiment: Experiment, expected: np.ndarray) -> Verdict:
+    """M⁻¹ against what is expected of it, both whitened by that."""
+    return _sequential(experiment, lambda count: _metric_statistics(experiment, count, expected))
+
+
+def _metric_statistics(experiment: Experiment, count: int, expected: np.ndarray) -> list[Statistic]:
+    tuned = _matrices(experiment, count)
+    if experiment.large:
+        return _pooled(whiten(tuned, expected), "ratios", experiment.settings.tolerance)
+    ratios = whiten(tuned, expected)
+    if ratios.ndim == 2:
+        return [
+            Statistic(entry, ratios[:, i], 1.0, "log")
+            for i, entry in enumerate(_diagonal_names(experiment))
+        ]
+    return _matrix_statistics(ratios, np.eye(len(expected)), "S")
+
+
+def _sequential(
+    experiment: Experiment,
+    statistics: Callable[[int], Sequence[Statistic]],
+    settled: Callable[[Verdict], bool] = lambda _: True,
+) -> Verdict:
     settings = experiment.settings
     return sequential(
         statistics,
-        margin=settings.tolerance + further,
+        margin=settings.tolerance,
         alpha=settings.false_alarm,
         first=experiment.batch,
         cap=experiment.cap,
+        settled=settled,
     )
 
 

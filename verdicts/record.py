@@ -14,6 +14,7 @@ from invmass.verdicts.claims import CLAIMS
 from invmass.verdicts.equivalence import Verdict
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.explain import benchmark_command, command
+from invmass.verdicts.reading import overall
 from invmass.verdicts.runtime import provenance, threads
 
 Settle = Callable[[str], None]  # judges a claim by its name, records, and fails unless it passes
@@ -49,7 +50,12 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         **combination_record(experiment),
         "command": command(experiment, claim),
     }
-    if claim in (judge.MATCHES, judge.DISAGREES):
+    if reason := judge.why_open(experiment, verdict):
+        record["message"] = reason
+    if claim == judge.FISHER:
+        readings = judge.readings(experiment, verdict)
+        record["reading"] = str(overall(readings))
+        record["readings"] = [asdict(entry) for entry in readings[:SHOWN_INTERVALS]]
         record |= _picture(experiment, verdict)
     return record
 

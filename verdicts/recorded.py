@@ -16,8 +16,7 @@ from invmass.verdicts.record import answer_record
 
 # what can be claimed of matrices alone
 ON_MATRICES = (
-    judge.MATCHES,
-    judge.DISAGREES,
+    judge.FISHER,
     judge.CONVERGES,
     judge.REJECTS_CONSTRAINED,
     judge.REJECTS_MISPLACED,

@@ -70,7 +70,7 @@ def entries(rows: pd.DataFrame, case: str) -> str:
 def entry_figure(rows: pd.DataFrame, case: str) -> Figure | None:
     """The same as a figure, a panel for each backend and metric; None if there is nothing."""
     judged = tables.interval_list(rows)
-    judged = judged[(judged["case"] == case) & judged["claim"].isin(tables.HEADLINE)]
+    judged = judged[(judged["case"] == case) & (judged["claim"] == tables.HEADLINE)]
     judged = judged[np.isfinite(judged["deviation"])]
     if judged.empty:
         return None
@@ -138,7 +138,7 @@ def effects(rows: pd.DataFrame) -> str:
     Of many cases, those whose worst entry is the furthest from what was expected, in margins.
     """
     entries = tables.interval_list(rows)
-    entries = entries[entries["claim"].isin(tables.HEADLINE) & _is_ratio(entries)]
+    entries = entries[(entries["claim"] == tables.HEADLINE) & _is_ratio(entries)]
     headline = tables.headline(rows)
     entries = entries[entries["row_id"].isin(headline["row_id"])]
     worst = _worst(entries).set_index("row_id", drop=False)

@@ -164,6 +164,7 @@ function open(id) {
   if (d.mapped) pictures.push(mapped(d.mapped));
   if (d.whitened) pictures.push(whitened(d.whitened));
   if (pictures.length) parts.push(node("div", { class: "pictures" }, ...pictures));
+  if (d.readings) parts.push(table("readings", "M⁻¹ over the inverse Fisher itself, and what geometry and the documented regularisation predict", ["entry", "M⁻¹ / inverse Fisher", "interval", "predicted", "reading", "because of"], d.readings));
   if (d.parts) parts.push(table("parts", "Where the deviation from the inverse Fisher comes from", ["entry", "geometry", "regularisation", "remainder", "together"], d.parts));
   parts.push(node("dl", {}, ...d.facts.map(([name, text]) => node("div", {}, node("dt", {}, name), node("dd", {}, text)))));
   if (d.beside) parts.push(node("h3", {}, "All claims about this combination"), node("ul", { class: "claims" },

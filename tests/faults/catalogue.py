@@ -34,7 +34,7 @@ class Fault:
 
     @property
     def name(self) -> str:
-        return self.backend.name
+        return self.backend.name if self.case == conduct.FIT else f"{self.backend.name}-{self.case}"
 
     @property
     def combination(self) -> Combination:
@@ -58,6 +58,7 @@ def at_all_strengths(name: str, claim: str, *rest: str, module=reported) -> list
 
 
 FINE, FIRST, MANY = "fine_mean", "gaussian_scale", "mixed_sites"
+AT_THE_FLOOR = (FINE, "narrow_mean", "interest_rates")  # scales that regularisation hides
 
 FAULTS = [
     *at_all_strengths("AllEntriesLarge", judge.CONVERGES),
@@ -80,6 +81,8 @@ FAULTS = [
     Fault(reported.RegularisationDropped, judge.CONVERGES, FINE),
     Fault(reported.RegularisationDoubled, judge.CONVERGES, FINE),
     Fault(reported.RegularisationTimesDraws, judge.CONVERGES, FINE),
+    *(Fault(reported.TenfoldUnderTheFloor, judge.FISHER, case) for case in AT_THE_FLOOR),
+    *(Fault(reported.NothingLearned, judge.FISHER, case) for case in AT_THE_FLOOR),
     Fault(reported.NotSymmetric, conduct.CONTRACT),
     Fault(reported.IndefiniteInSinglePrecision, conduct.CONTRACT, breaks="not positive definite"),
     Fault(reported.OneForAll, conduct.CONTRACT),
@@ -117,7 +120,7 @@ RIGHT = [
     Fault(Wrapped, "", metric="diagonal"),
     Fault(Wrapped10, ""),
     Fault(Wrapped, "", FIRST),
-    Fault(Wrapped, "", FINE),
+    *(Fault(Wrapped, "", case) for case in AT_THE_FLOOR),
     Fault(Wrapped, "", MANY),
     Fault(Wrapped, "", "priors"),
     Fault(RightNumPyro, "", known=conduct.OVERFLOW),

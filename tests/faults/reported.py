@@ -187,6 +187,26 @@ class RegularisationTimesDraws(RegularisationChanged):
         return matrix + 5 * floor
 
 
+class TenfoldUnderTheFloor(Wrapped):
+    """Variances are ten times too large before Stan's floor is added to them."""
+
+    name = "tenfold-under-the-floor"
+    factor = 10.0
+
+    def tamper(self, matrix: np.ndarray) -> np.ndarray:
+        floor = 1e-3 * 5 / (self.window + 5)
+        floor = floor * (np.eye(matrix.shape[1]) if matrix.ndim == 3 else 1.0)
+        changed = self.factor * (matrix.astype(np.float64) - floor) + floor
+        return changed.astype(matrix.dtype)
+
+
+class NothingLearned(TenfoldUnderTheFloor):
+    """Stan's floor alone: the draws are left out."""
+
+    name = "nothing-learned"
+    factor = 0.0
+
+
 class NotSymmetric(Wrapped):
     """A thousandth of an entry above the diagonal is missing below it."""
 
