@@ -132,6 +132,8 @@ class Backend(abc.ABC):
         estimators: for each metric that it can tune, the rule by which it does so.
         lacks: for each metric that others tune and it does not, why, and the reason; so too for
             `"supplied"`, if it cannot keep a metric that is handed to it.
+        unregularised: for a metric whose rule shrinks, the one that the library tunes if it is told
+            not to; judged only if it is named, or by `--no-regularise`.
         default_cases: those that it is judged on where neither cases nor backends are named; None
             for all.
         default_tier: "full" for a very slow library: unless it is named itself, it is judged on
@@ -147,6 +149,7 @@ class Backend(abc.ABC):
     extra: ClassVar[str] = ""
     estimators: ClassVar[Mapping[str, Estimator]]
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = MappingProxyType({})
+    unregularised: ClassVar[Mapping[str, str]] = MappingProxyType({})
     default_cases: ClassVar[frozenset[str] | None] = None
     default_tier: ClassVar[Literal["quick", "full"]] = "quick"
     largest_dense: ClassVar[int] = 100

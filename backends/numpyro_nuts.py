@@ -14,6 +14,8 @@ from invmass.cases.case import Case
 from invmass.geometry import families
 from invmass.geometry.errors import UsageError
 from invmass.geometry.estimators import (
+    RUNNING_COVARIANCE,
+    RUNNING_VARIANCE,
     WELFORD_BLOCK,
     WELFORD_DENSE,
     WELFORD_DIAGONAL,
@@ -34,9 +36,15 @@ class NumPyroNUTS(Backend):
     extra = "numpyro"
     target_acceptance = 0.8  # its default
     estimators: ClassVar[Mapping[str, Estimator]] = {
+        "diagonal_unregularised": RUNNING_VARIANCE,
+        "dense_unregularised": RUNNING_COVARIANCE,
         "diagonal": WELFORD_DIAGONAL,
         "block": WELFORD_BLOCK,
         "dense": WELFORD_DENSE,
+    }
+    unregularised: ClassVar[Mapping[str, str]] = {  # by `regularize_mass_matrix=False`
+        "diagonal": "diagonal_unregularised",
+        "dense": "dense_unregularised",
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
         name: (Lack.NOT_YET, "NumPyro estimates by Welford alone")
@@ -76,7 +84,9 @@ class NumPyroNUTS(Backend):
         if block and supplied is not None and np.any(supplied != estimator.shaped(supplied)):
             raise UsageError("numpyro: a supplied block metric must be zero outside its block")
         initial = None if supplied is None else jnp.asarray(supplied)
-        program = _warm_up_program(metric, adapt, num_warmup)
+        regularised = {bare: usual for usual, bare in self.unregularised.items()}
+        usual = regularised.get(metric, metric)
+        program = _warm_up_program(usual, metric not in regularised, adapt, num_warmup)
         state, fields = jax.tree.map(
             np.asarray, program(case.posterior.on_device(), keys, jnp.asarray(starts), initial)
         )
@@ -112,7 +122,7 @@ _FIELDS = ("num_steps", "accept_prob", "diverging")
 
 
 @cache
-def _warm_up_program(metric: str, adapt: bool, num_warmup: int) -> Any:
+def _warm_up_program(metric: str, regularise: bool, adapt: bool, num_warmup: int) -> Any:
     from numpyro.infer import MCMC, NUTS
 
     def run(posterior: Posterior, keys: Array, starts: Array, supplied: Array | None) -> Any:
@@ -120,6 +130,7 @@ def _warm_up_program(metric: str, adapt: bool, num_warmup: int) -> Any:
             _model,
             dense_mass=_dense_mass(posterior, metric),
             adapt_mass_matrix=adapt,
+            regularize_mass_matrix=regularise,
             inverse_mass_matrix=None if supplied is None else _split(supplied, posterior, metric),
         )
         mcmc = MCMC(

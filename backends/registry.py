@@ -70,6 +70,27 @@ def lacking(backend: Backend, chosen: Sequence[str]) -> list[str]:
     return [metric for metric in backend.lacks if metric in chosen]
 
 
+def without_regularisation(backend: Backend, chosen: Sequence[str]) -> list[str]:
+    """For each of the metrics chosen, or for all, the one that is tuned without regularisation.
+
+    Raises:
+        UsageError: the backend has none.
+    """
+    found = [
+        backend.unregularised[m]
+        for m in chosen or backend.unregularised
+        if m in backend.unregularised
+    ]
+    if not found:
+        has = [name for name in OWN if load_backend(name).unregularised]
+        told = f"no metric {', '.join(chosen)}" if backend.unregularised else "no metric at all"
+        raise UsageError(
+            f"{backend.name} tunes {told} without regularisation; --no-regularise is for "
+            f"{', '.join(has)}: {', '.join(load_backend(has[0]).unregularised)}"
+        )
+    return found
+
+
 def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
     """
     Raises:

@@ -70,7 +70,8 @@ def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str
     return [
         metric
         for metric in metrics_of(backend, chosen)
-        if not (backend.estimators[metric].dense and _has_no_dense(case, backend))
+        if (metric in chosen or metric not in backend.unregularised.values())
+        and not (backend.estimators[metric].dense and _has_no_dense(case, backend))
         and not (case.tier != "quick" and _is_rare(metric, chosen) and not case.structured)
     ]
 
