@@ -46,11 +46,13 @@ class OwnModelNUTS:
         own: the model.
         structure: as `OwnModel.blocks` takes it.
         num_warmup: steps of a whole warm-up.
+        regularise: whether NumPyro shrinks what it estimates; `regularize_mass_matrix`.
     """
 
     own: OwnModel
     structure: Structure
     num_warmup: int
+    regularise: bool = True
 
     @cached_property
     def _schedule(self) -> list[Any]:
@@ -75,7 +77,11 @@ class OwnModelNUTS:
         return int(slow[-1].end - slow[-1].start + 1) if slow else 0
 
     def run(
-        self, keys: jax.Array, starts: np.ndarray, steps: int | None = None, supplied: bool = False
+        self,
+        keys: jax.Array,
+        starts: np.ndarray,
+        steps: int | None = None,
+        supplied: np.ndarray | None = None,
     ) -> WarmUp:
         """Warm R replicates up, each alone.
 
@@ -83,14 +89,12 @@ class OwnModelNUTS:
             keys: JAX random keys, shape (R,).
             starts: unconstrained positions, shape (R, d).
             steps: stop after so many steps of the warm-up; all if None.
-            supplied: start from the inverse Fisher instead of the identity.
+            supplied: a metric to start from instead of the identity, shape (d, d).
         """
         steps = self.num_warmup if steps is None else steps
         with float64():
-            metric = self.own.inverse_mass_matrix(self.structure)
-            if not supplied:
-                identity = {1: jnp.ones_like, 2: lambda block: jnp.eye(len(block))}
-                metric = {names: identity[block.ndim](block) for names, block in metric.items()}
+            first = np.eye(self.own.dimension) if supplied is None else supplied
+            metric = self.own.inverse_mass_matrix(self.structure, first)
             found = self._program(keys, jnp.asarray(starts), metric, jnp.asarray(steps))
             found = jax.tree.map(np.asarray, found)
         return found._replace(
@@ -107,7 +111,11 @@ class OwnModelNUTS:
 
         own, (args, kwargs) = self.own, self.own.inputs
         kernel = NUTS(
-            own.model, dense_mass=own.dense_mass(self.structure), inverse_mass_matrix=dict(metric)
+            own.model,
+            dense_mass=own.dense_mass(self.structure),
+            inverse_mass_matrix=dict(metric),
+            regularize_mass_matrix=self.regularise,
+            forward_mode_differentiation=own.forward_mode,
         )
         state = kernel.init(key, self.num_warmup, own.unflatten(start), args, kwargs)
         slots = jnp.searchsorted(

@@ -67,6 +67,7 @@ class Case:
         model: Callable[..., Any],
         truth_or_map: Sites | Literal["map"],
         *args: Any,
+        prior: bool | None = None,
         **kwargs: Any,
     ) -> OwnModel:
         """A NumPyro model of one's own, with its inverse Fisher information at a point.
@@ -77,12 +78,15 @@ class Case:
             model: a function of NumPyro primitives.
             truth_or_map: constrained value of every latent site, or "map" for the mode in z.
             args: positional arguments of the model.
+            prior: whether the curvature of the prior is counted; if it is not said, only where the
+                observations alone leave the information singular. A model that has an argument of
+                that name takes `OwnModel` itself.
             kwargs: keyword arguments of the model.
 
         Raises:
             UsageError: NUTS cannot move the model, or the values do not fit it.
         """
-        return OwnModel(model, truth_or_map, args, kwargs)
+        return OwnModel(model, truth_or_map, args, kwargs, prior)
 
     @cached_property
     def posterior(self) -> Posterior:

@@ -15,21 +15,20 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 
 from invmass.cases import numpyro_sites
 from invmass.cases.numpyro_information import Likelihood, likelihood_of, rule_of
-from invmass.geometry.errors import SingularFisherError, UsageError
+from invmass.geometry.derivatives import gradient, hessian, how_twice, jacobian, needs_forward_mode
+from invmass.geometry.errors import NoModeError, SingularFisherError, UsageError
 from invmass.geometry.families import Array
 from invmass.geometry.fisher import invert_information
+from invmass.geometry.mode import find_mode
 from invmass.geometry.posterior import Sites
 from invmass.geometry.precision import float64, fresh
 
 Kind = Literal["expected", "observed", "mixed"]
 Structure = str | Sequence[tuple[str, ...]]  # "diagonal", "dense", or dense blocks of sites
 Block = tuple[tuple[str, ...], bool]  # its sites, and whether it is dense
-
-_MODE_STARTS = 4  # points from which the mode is searched
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +86,7 @@ class OwnModel:
         """Unconstrained shape of each latent site, sorted by name."""
         latent = numpyro_sites.latent_sites(self._trace)
         with float64(), numpyro_sites.told(self.model):
-            z = self._to_unconstrained({name: latent[name]["value"] for name in sorted(latent)})
+            z = self.to_unconstrained({name: latent[name]["value"] for name in sorted(latent)})
         return {name: tuple(jnp.shape(z[name])) for name in sorted(latent)}
 
     @cached_property
@@ -137,10 +136,37 @@ class OwnModel:
         model = numpyro_sites.seeded(self.model)
         return -potential_energy(model, *self.inputs, self.unflatten(z))
 
-    def _to_unconstrained(self, x: Sites) -> dict[str, Array]:
+    def to_unconstrained(self, x: Sites) -> dict[str, Array]:
+        """Unconstrained sites by NumPyro's own bijectors, for constrained values of all of them."""
         from numpyro.infer.util import unconstrain_fn
 
         return unconstrain_fn(numpyro_sites.seeded(self.model), *self.inputs, dict(x))
+
+    def default_starts(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        """Where NumPyro starts chains unless it is told otherwise: uniform on (-2, 2) in z.
+
+        Of them those with a finite density and slope, shape (count, d).
+
+        Raises:
+            UsageError: hardly any is.
+        """
+        with float64(), numpyro_sites.told(self.model):
+            slope = gradient(self.log_density)
+
+            def valid(z: Array) -> Array:
+                return jnp.isfinite(self.log_density(z)) & jnp.all(jnp.isfinite(slope(z)))
+
+            some = jax.jit(lambda points: jax.lax.map(valid, points))
+            found: list[np.ndarray] = []
+            for _ in range(100):  # as many attempts as NumPyro makes
+                points = generator.uniform(-2, 2, (count, self.dimension))
+                found += list(points[np.asarray(some(jnp.asarray(points)))])
+                if len(found) >= count:
+                    return np.stack(found[:count])
+        raise UsageError(
+            f"the log density or its slope is not finite at {100 * count - len(found)} of "
+            f"{100 * count} points of z between -2 and 2, where NumPyro starts: rescale the model"
+        )
 
     # -- the point
 
@@ -149,12 +175,13 @@ class OwnModel:
         """z* at which the information is taken, shape (d,).
 
         Raises:
-            UsageError: a value on the edge of its site's support, or no mode was found.
+            NoModeError: no mode was found.
+            UsageError: a value on the edge of its site's support.
         """
         with float64(), numpyro_sites.told(self.model):
             if isinstance(self.truth_or_map, str):
-                return self._mode()
-            z = np.asarray(self.flatten(self._to_unconstrained(_float64(self.truth_or_map))))
+                return find_mode(self.log_density, self.coordinates)
+            z = np.asarray(self.flatten(self.to_unconstrained(_float64(self.truth_or_map))))
         for name, part in self.slices.items():
             if not np.all(np.isfinite(z[part])):
                 raise UsageError(f"the value of site {name!r} lies on the edge of its support")
@@ -167,38 +194,17 @@ class OwnModel:
             x = self.to_constrained(jnp.asarray(self.position))
         return {name: np.asarray(x[name]) for name in self.sites}
 
-    def _mode(self) -> np.ndarray:
-        """The highest mode that Newton steps find from the origin and from random points."""
-        energy = jax.jit(jax.value_and_grad(lambda z: -self.log_density(z)))
-        hessian = jax.jit(jax.hessian(lambda z: -self.log_density(z)))
+    @cached_property
+    def forward_mode(self) -> bool:
+        """Whether the gradient is to be had by forward mode alone, as of `jax.lax.while_loop`."""
+        with float64(), numpyro_sites.told(self.model):
+            return needs_forward_mode(self.log_density, jnp.zeros(self.dimension))
 
-        def finite_or_infinite(z: np.ndarray) -> tuple[float, np.ndarray]:
-            value, slope = energy(z)
-            return (float(value) if np.isfinite(value) else np.inf), np.asarray(slope)
-
-        starts = np.random.default_rng(0).uniform(-2, 2, (_MODE_STARTS, self.dimension))
-        starts[0] = 0.0
-        modes = []
-        for start in starts:
-            if not np.all(np.isfinite(energy(start)[1])):
-                continue
-            found = scipy.optimize.minimize(
-                finite_or_infinite,
-                start,
-                jac=True,
-                hess=lambda z: np.asarray(hessian(z)),
-                method="trust-exact",
-                options={"gtol": 1e-8, "maxiter": 200},
-            )
-            if _is_minimum(found.jac, found.hess):
-                modes.append((found.fun, found.x))
-        if not modes:
-            raise UsageError(
-                "no mode was found. The density in z may have none: that of a centred hierarchical "
-                "model rises without bound as its scale vanishes. Give a dictionary of constrained "
-                "values instead of 'map', or state the model non-centred."
-            )
-        return min(modes, key=lambda mode: mode[0])[1]
+    @cached_property
+    def derivatives(self) -> str:
+        """How the log density is differentiated twice."""
+        with float64(), numpyro_sites.told(self.model):
+            return how_twice(self.log_density, jnp.zeros(self.dimension))
 
     # -- the information
 
@@ -206,7 +212,7 @@ class OwnModel:
     def sources(self) -> Mapping[str, str]:
         """For each observed site "expected", or "observed" and why its information is not known."""
         sites = numpyro_sites.observed_sites(self._trace)
-        slopes = self._compute(jax.jacfwd(self._data))
+        slopes = self._compute(jacobian(self._data))
         return {
             name: _source(site["fn"], bool(np.any(slopes.get(name, 0.0))))
             for name, site in sites.items()
@@ -233,10 +239,10 @@ class OwnModel:
 
         def information(z: Array) -> Array:
             likelihoods = self._likelihoods(z, expected)
-            slopes = jax.jacfwd(
+            slopes = jacobian(
                 lambda v: {name: each.parameters for name, each in self._likelihoods(v, expected)}
             )(z)
-            total = -jax.hessian(lambda v: self._log_likelihood(v, observed))(z)
+            total = -hessian(lambda v: self._log_likelihood(v, observed))(z)
             return total + sum(each.information(slopes[name]) for name, each in likelihoods)
 
         return self._compute(information)
@@ -248,7 +254,7 @@ class OwnModel:
         def log_prior(z: Array) -> Array:
             return self.log_density(z) - self._log_likelihood(z, list(self.sources))
 
-        return -self._compute(jax.hessian(log_prior))
+        return -self._compute(hessian(log_prior))
 
     @cached_property
     def with_prior(self) -> bool:
@@ -256,10 +262,30 @@ class OwnModel:
         if self.prior is not None:
             return self.prior
         try:
-            invert_information(self.likelihood_information, self.coordinates)
+            self.inverse_information(prior=False)
         except SingularFisherError:
             return True
         return False
+
+    def inverse_information(self, prior: bool) -> np.ndarray:
+        """Inverse of the information of the observations, or of that and the prior's curvature.
+
+        Args:
+            prior: whether minus the Hessian of the log prior in z, Jacobian included, is added.
+
+        Returns:
+            Shape (d, d), at `position`, in z.
+
+        Raises:
+            SingularFisherError: names the direction about which they say nothing.
+            NoModeError: there is no point at which to take it.
+        """
+        cache = self.__dict__.setdefault("_inverses", {})
+        if prior not in cache:
+            information = self.likelihood_information
+            information = information + self.prior_information if prior else information
+            cache[prior] = invert_information(information, self.coordinates)
+        return cache[prior]
 
     @cached_property
     def inverse_fisher(self) -> np.ndarray:
@@ -267,18 +293,39 @@ class OwnModel:
 
         Raises:
             SingularFisherError: names the direction about which the model says nothing.
+            NoModeError: there is no point at which to take it.
         """
-        if not self.with_prior:
-            return invert_information(self.likelihood_information, self.coordinates)
         try:
-            information = self.likelihood_information + self.prior_information
-            return invert_information(information, self.coordinates)
+            return self.inverse_information(self.with_prior)
         except SingularFisherError as error:
+            if not self.with_prior:
+                raise
             told = str(error).partition(" Add a prior")[0]
-            raise SingularFisherError(
-                f"{told} The prior is counted already: take another point, such as the mode "
-                "('map'), or give the model a prior that has one."
-            ) from None
+            raise SingularFisherError(f"{told} The prior is counted already.") from None
+
+    @cached_property
+    def inverses(self) -> Mapping[str, np.ndarray]:
+        """The inverse information with the prior's curvature and without, where there is one."""
+        found = {}
+        for name, prior in (("of the observations alone", False), ("with the prior", True)):
+            try:
+                found[name] = self.inverse_information(prior)
+            except SingularFisherError:
+                continue
+        return found
+
+    @cached_property
+    def why_no_fisher(self) -> str | None:
+        """Why there is no inverse Fisher information, if there is none.
+
+        Raises:
+            UsageError: the model cannot be run, or the point is none of its own.
+        """
+        try:
+            _ = self.inverse_fisher
+        except (NoModeError, SingularFisherError) as error:
+            return str(error)
+        return None
 
     def _compute(self, function: Callable[[Array], Any]) -> Any:
         """A function of z at `position`, compiled, in float64, as NumPy arrays."""
@@ -338,17 +385,24 @@ class OwnModel:
         rest = tuple(name for name in everything if name not in named)
         return [(tuple(names), True) for names in structure if names] + [(rest, False)] * bool(rest)
 
-    def inverse_mass_matrix(self, structure: Structure) -> dict[tuple[str, ...], jax.Array]:
+    def inverse_mass_matrix(
+        self, structure: Structure, matrix: np.ndarray | None = None
+    ) -> dict[tuple[str, ...], jax.Array]:
         """The inverse Fisher as NumPyro takes it: `NUTS(model, inverse_mass_matrix=…)`.
 
         Keys are tuples of sites, sorted by name, or as they were given in a block, which is the
         order of its rows. A diagonal block holds the diagonal of the inverse. Each call makes a
         new dictionary, because NumPyro writes into the one that it is given.
+
+        Args:
+            structure: as `blocks` takes it.
+            matrix: another matrix in place of the inverse Fisher, shape (d, d).
         """
+        whole = self.inverse_fisher if matrix is None else matrix
         matrices = {}
         for names, dense in self.blocks(structure):
             indices = self.indices(names)
-            block = self.inverse_fisher[np.ix_(indices, indices)]
+            block = whole[np.ix_(indices, indices)]
             matrices[names] = jnp.array(block if dense else np.diag(block), dtype=float)
         return matrices
 
@@ -367,16 +421,6 @@ def _source(distribution: Any, depends: bool) -> str:
     if rule_of(distribution) is None:
         return f"observed: no Fisher information is known here of {type(distribution).__name__}"
     return "expected"
-
-
-def _is_minimum(gradient: np.ndarray, hessian: np.ndarray) -> bool:
-    """A positive definite Hessian, and a Newton step that would gain nothing."""
-    if not (np.all(np.isfinite(gradient)) and np.all(np.isfinite(hessian))):
-        return False
-    values, vectors = np.linalg.eigh(hessian)
-    if values[0] <= 1e-12 * max(values[-1], 1.0):
-        return False
-    return float(np.sum((vectors.T @ gradient) ** 2 / values)) < 1e-8
 
 
 def _float64(x: Sites) -> dict[str, Array]:

@@ -14,6 +14,7 @@ from numpyro.infer import MCMC, NUTS
 from invmass.cases.case import Case
 from invmass.verdicts.experiment import Settings
 from invmass.verdicts.own_model import Adaptation
+from invmass.verdicts.saving import saving
 
 # A correlated Gaussian under a bounded prior: what NUTS sees is the logit of each coordinate.
 
@@ -75,7 +76,7 @@ def show(title, own, structure):
     adaptation = Adaptation(own, structure, Settings(replicates=64, tolerance=0.15))
     for entry in adaptation.entries():
         print(f"  {entry.name}: {entry}")
-    print(f"  {adaptation.saving()}")
+    print(f"  {saving(adaptation)}")
 
 
 def main():

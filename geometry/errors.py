@@ -21,6 +21,10 @@ class BackendFaultError(InvmassError):
     """A backend broke its contract: wrong shape, not finite, not positive definite."""
 
 
+class NoModeError(UsageError):
+    """A density has no mode at which its information could be taken."""
+
+
 class SingularFisherError(InvmassError):
     """The Fisher information has a direction about which the model says nothing."""
 

@@ -108,19 +108,29 @@ def invert_information(information: np.ndarray, coordinates: tuple[str, ...]) ->
         )
     scale, values, vectors = _in_own_units(information)
     if _singular(values):
-        direction = vectors[:, 0] / scale
-        direction = direction / direction[np.argmax(np.abs(direction))]
-        terms = [
-            f"{weight:+.3g}·{name}"
-            for weight, name in zip(direction, coordinates, strict=True)
-            if abs(weight) > 1e-6
-        ]
         kind = "singular" if values[0] > -1e-8 else "indefinite"
         raise SingularFisherError(
             f"the Fisher information is {kind}: the data do not identify the direction "
-            f"{' '.join(terms)}. Add a prior (prior=True), more observations, or fix a parameter."
+            f"{_in_words(vectors[:, 0] / scale, coordinates)}. Add a prior (prior=True), more "
+            "observations, or fix a parameter."
         )
     return (vectors / values) @ vectors.T / np.outer(scale, scale)
+
+
+def flat_direction(curvature: np.ndarray, coordinates: tuple[str, ...]) -> str | None:
+    """The direction along which a (d, d) curvature is zero, in words; None if there is none."""
+    scale, values, vectors = _in_own_units(curvature)
+    return _in_words(vectors[:, 0] / scale, coordinates) if abs(values[0]) <= 1e-8 else None
+
+
+def _in_words(direction: np.ndarray, coordinates: tuple[str, ...]) -> str:
+    """`+1·a -0.5·b`."""
+    direction = direction / direction[np.argmax(np.abs(direction))]
+    return " ".join(
+        f"{weight:+.3g}·{name}"
+        for weight, name in zip(direction, coordinates, strict=True)
+        if abs(weight) > 1e-6
+    )
 
 
 def blocks(matrix: np.ndarray, posterior: Posterior) -> Blocks:

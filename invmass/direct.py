@@ -18,6 +18,7 @@ from invmass.backends.registry import (
     check_metrics,
     load_backend,
     select_backends,
+    without_regularisation,
 )
 from invmass.cases.case import Case
 from invmass.cases.catalogue import one_case, select_cases
@@ -109,12 +110,20 @@ def reference(case: Case) -> dict[str, Any]:
     "--block", "blocks", multiple=True, metavar="SITE,SITE", help="Own model: a dense block."
 )
 @click.option("--claim", "claims", multiple=True, help="This one alone; repeatable.")
+@click.option(
+    "--prior/--no-prior",
+    default=None,
+    help="Own model: count the curvature of the prior. [default: only where it has to be]",
+)
+@click.option("--no-regularise", is_flag=True, help="Tune without regularisation, as NumPyro can.")
 def check(
     case: str,
     backends: tuple[str, ...],
     metrics: tuple[str, ...],
     blocks: tuple[str, ...],
     claims: tuple[str, ...],
+    prior: bool | None,
+    no_regularise: bool,
     device: str | None,
     x64: bool,
     results: Path | None,
@@ -135,9 +144,10 @@ def check(
                 "a model of your own is NumPyro's, with claims of its own and no rows: leave out "
                 "--claim, --results, and any --backend but numpyro"
             )
-        sys.exit(judge_file(case, metrics, blocks, settings, as_json))
-    if blocks:
-        raise UsageError("--block is for a model of your own, given as path/to/file.py:model")
+        sys.exit(judge_file(case, metrics, blocks, settings, as_json, prior, not no_regularise))
+    if blocks or prior is not None:
+        option = "--block" if blocks else "--prior"
+        raise UsageError(f"{option} is for a model of your own, given as path/to/file.py:model")
     chosen = select_backends(backends)
     check_metrics(chosen, metrics)
     writer = RowWriter(results) if results else None
@@ -146,7 +156,11 @@ def check(
         for problem_case in select_cases([case])
         for backend in chosen
         if _available(backend, asked_for=bool(backends), quiet=as_json)
-        for metric in metrics_for(problem_case, backend, metrics)
+        for metric in metrics_for(
+            problem_case,
+            backend,
+            without_regularisation(backend, metrics) if no_regularise else metrics,
+        )
     ]
     records: list[dict[str, Any]] = []
     for experiment, asked in _asked(experiments, claims):
@@ -318,7 +332,7 @@ REPEATED = (
     "replicates",
     "looks",
 )  # what a seed decides
-SHOWN = 12  # entries that match
+MOST_MATCHES = 12  # entries shown that match
 SURROUNDINGS = (
     "versions",
     "python",
@@ -397,8 +411,8 @@ def show_answers(experiment: Experiment, reached: Sequence[tuple[str, Verdict]])
     for claim, verdict in reached:
         if verdict.status is Status.INCONCLUSIVE:
             click.echo(f"{claim}: {_what_would_decide(experiment, verdict)}")
-    if verdict := dict(reached).get(judge.FISHER):
-        _show_readings(experiment, verdict)
+        if claim == judge.FISHER:
+            _show_readings(experiment, verdict)
 
 
 def _what_would_decide(experiment: Experiment, verdict: Verdict) -> str:
@@ -415,7 +429,9 @@ def _show_readings(experiment: Experiment, verdict: Verdict) -> None:
     All that do not match, and of those that do the first few.
     """
     found = judge.readings(experiment, verdict)
-    shown = [entry for i, entry in enumerate(found) if i < SHOWN or entry.reading != "matches"]
+    shown = [
+        entry for i, entry in enumerate(found) if i < MOST_MATCHES or entry.reading != "matches"
+    ]
     table(
         f"M⁻¹ over the inverse Fisher itself: {overall(found)}",
         [
@@ -441,6 +457,6 @@ def _show_readings(experiment: Experiment, verdict: Verdict) -> None:
                 "regularisation": f"{part.regularisation:.4g}",
                 "remainder": f"{part.remainder:.4g}",
             }
-            for part in judge.split(experiment, verdict)[:SHOWN]
+            for part in judge.split(experiment, verdict)[:MOST_MATCHES]
         ],
     )

@@ -2,25 +2,27 @@
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from invmass.backends.backend import Backend
 from invmass.backends.recorded.reading import read
-from invmass.backends.registry import check_metrics, load_backend
+from invmass.backends.registry import check_metrics, load_backend, without_regularisation
 from invmass.cases.case import Case
 from invmass.cases.catalogue import one_case
 from invmass.cases.own_model import OwnModel, Structure
 from invmass.geometry.errors import UsageError
-from invmass.own_model import METRICS, load_own_model
+from invmass.own_model import METRICS, in_words, load_own_model, on_the_covariance
 from invmass.verdicts.claims import answers
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.judge import FISHER
-from invmass.verdicts.own_model import Adaptation, Finding
+from invmass.verdicts.own_model import Adaptation
+from invmass.verdicts.reading import Reading
 from invmass.verdicts.record import SHOWN_DIMENSION, SHOWN_REPLICATES, answer_record
 from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
+from invmass.verdicts.saving import saving
 from invmass.verdicts.selection import metrics_for
 
 if TYPE_CHECKING:
@@ -28,16 +30,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = (
-    "case", "backend", "metric", "claim", "status", "entry", "found", "low", "high", "expected",
-    "margin", "scale", "replicates", "message",
+    "case", "backend", "metric", "claim", "status", "reading", "entry", "found", "low", "high",
+    "expected", "margin", "scale", "replicates", "message",
 )  # fmt: skip
-_SHOWN = ("metric", "claim", "status", "entry", "found", "low", "high", "expected", "replicates")
-_WORST_FIRST = ("error", "fail", "inconclusive", "undecided", "differs", "pass", "matches")
-_GREEN = ("pass", "matches")
+_SHOWN = (
+    "metric", "claim", "status", "reading", "entry", "found", "low", "high", "expected",
+    "replicates",
+)  # fmt: skip
+_WORST_FIRST = (
+    "error", "fail", "inconclusive", Reading.WRONG, Reading.UNDECIDED, Reading.DIFFERS, "pass",
+    Reading.MATCHES,
+)  # fmt: skip
+_GREEN = ("pass", Reading.MATCHES)
 _AS_VERDICT = {
-    Finding.MATCHES: "pass",
-    Finding.DIFFERS: "fail",
-    Finding.UNDECIDED: "inconclusive",
+    Reading.MATCHES: "pass",
+    Reading.DIFFERS: "fail",
+    Reading.WRONG: "fail",
+    Reading.UNDECIDED: "inconclusive",
 }
 
 
@@ -61,7 +70,7 @@ class Answer:
     def status(self) -> str:
         """The worst of all: "error", "fail", "inconclusive" or "pass".
 
-        Of a model of one's own: "undecided", "differs" or "matches".
+        Of a model of one's own: "wrong", "undecided", "differs as documented" or "matches".
         """
         statuses = {line["status"] for line in self.lines}
         return next((status for status in _WORST_FIRST if status in statuses), "error")
@@ -136,6 +145,9 @@ def check(
     backend: str | Backend = "numpyro",
     metric: str | Structure | None = None,
     claims: str | Sequence[str] = (),
+    *,
+    prior: bool | None = None,
+    regularise: bool = True,
     **settings: Any,
 ) -> Answer:
     """Judge a case, or a NumPyro model of one's own, here and now: `invmass check`.
@@ -147,6 +159,9 @@ def check(
         metric: the one to be judged, else all that the backend tunes; for a model of one's own
             "diagonal", "dense" or a list of tuples of sites.
         claims: those to be judged by name, else all.
+        prior: of a model of one's own, whether the curvature of the prior is counted; if it is not
+            said, only where the observations alone leave the information singular.
+        regularise: whether the library shrinks what it estimates; only NumPyro can leave it.
         settings: `seed`, `tolerance`, `false_alarm`, `replicates`, `num_warmup`.
 
     Raises:
@@ -155,15 +170,18 @@ def check(
     """
     chosen = _settings(settings)
     claims = [claims] if isinstance(claims, str) else claims
-    judged = _own_or_case(model_or_case)
+    judged = _own_or_case(model_or_case, prior)
     if isinstance(judged, OwnModel):
         if claims or backend != "numpyro":
             raise UsageError("a model of your own is NumPyro's, with a claim of its own")
-        return _own_answer(judged, metric, chosen)
+        return _own_answer(judged, metric, chosen, regularise)
+    if prior is not None:
+        raise UsageError("prior is for a model of your own; a case says itself what it counts")
     library = load_backend(backend) if isinstance(backend, str) else backend
     library.check_available()
     metrics = [] if metric is None else [str(metric)]
     check_metrics([library], metrics)
+    metrics = metrics if regularise else without_regularisation(library, metrics)
     rows = [
         answer_record(experiment, claim, answer)
         for name in metrics_for(judged, library, metrics)
@@ -217,20 +235,24 @@ def _settings(given: dict[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _own_or_case(given: Any) -> Case | OwnModel:
+def _own_or_case(given: Any, prior: bool | None) -> Case | OwnModel:
+    if isinstance(given, OwnModel) and prior is not None:
+        return replace(given, prior=prior)
     if isinstance(given, Case | OwnModel):
         return given
     if isinstance(given, str):
         is_file = given.endswith(".py") or given.rpartition(":")[0].endswith(".py")
-        return load_own_model(given) if is_file else one_case(given)
+        return load_own_model(given, prior) if is_file else one_case(given)
     if callable(given):
-        return OwnModel(given)
+        return OwnModel(given, prior=prior)
     raise UsageError(
         f"a case, its name or a NumPyro model can be checked, not {type(given).__name__}"
     )
 
 
-def _own_answer(own: OwnModel, metric: str | Structure | None, settings: Settings) -> Answer:
+def _own_answer(
+    own: OwnModel, metric: str | Structure | None, settings: Settings, regularise: bool
+) -> Answer:
     """Entries of each structure against the inverse Fisher, and what it saves."""
     name = getattr(own.model, "__name__", type(own.model).__name__)
     structures: list[Structure] = list(METRICS) if metric is None else [metric]
@@ -239,24 +261,26 @@ def _own_answer(own: OwnModel, metric: str | Structure | None, settings: Setting
     lines, rows, notes = [], [], []
     for structure in structures:
         told = structure if isinstance(structure, str) else "; ".join(map(",".join, structure))
-        adaptation = Adaptation(own, structure, settings)
+        adaptation = Adaptation(own, structure, settings, regularise)
         common = {"case": name, "backend": "numpyro", "metric": told, "claim": FISHER}
-        entries = []
-        for entry in adaptation.entries():
-            ratio = len(entry.name.split(", ")) == 1
-            entries.append(
-                asdict(entry)
-                | {"entry": entry.name, "expected": float(ratio)}
-                | {"scale": "log" if ratio else "linear", "status": str(entry.finding)}
-            )
+        judged = list(adaptation.entries())
+        entries = [
+            asdict(entry)
+            | {"entry": entry.name, "expected": entry.predicted, "message": entry.reason}
+            | {"status": str(entry.finding), "reading": str(entry.finding)}
+            for entry in judged
+        ]
         lines += [common | entry for entry in entries]
         rows.append(
             common
             | {"kind": "verdict", "status": _verdict(entries), "intervals": entries}
-            | {"coordinates": list(own.coordinates), "position": own.position.tolist()}
-            | _picture(own, adaptation)
+            | {"coordinates": list(own.coordinates)}
+            | _picture(adaptation)
         )
-        notes.append(f"{told}: {adaptation.saving()}")
+        notes.append(f"{told}: {in_words(judged, adaptation.reference_name)}")
+        notes += [f"{told}: {adaptation.floor}"] if adaptation.floor else []
+        notes += [on_the_covariance(adaptation)] if adaptation.why_no_fisher else []
+        notes.append(f"{told}: {saving(adaptation)}")
     return Answer(f"{name} by numpyro", lines, rows, notes)
 
 
@@ -266,10 +290,17 @@ def _verdict(entries: Sequence[dict[str, Any]]) -> str:
     return next(status for status in _WORST_FIRST if status in statuses)
 
 
-def _picture(own: OwnModel, adaptation: Adaptation) -> dict[str, Any]:
+def _picture(adaptation: Adaptation) -> dict[str, Any]:
+    own = adaptation.own
     if own.dimension > SHOWN_DIMENSION:
         return {}
     tuned = adaptation.tuned(SHOWN_REPLICATES)
     diagonal = not own.dense_mass(adaptation.structure)
     shown = np.diagonal(tuned, axis1=1, axis2=2) if diagonal else tuned
-    return {"inverse_fisher": own.inverse_fisher.tolist(), "tuned": shown.tolist()}
+    centre = adaptation.posterior.mean if adaptation.why_no_fisher else own.position
+    whole = adaptation.posterior.covariance if adaptation.why_no_fisher else own.inverse_fisher
+    return {
+        "inverse_fisher": whole.tolist(),
+        "position": centre.tolist(),
+        "tuned": shown.tolist(),
+    }

@@ -3,7 +3,9 @@
 import importlib.util
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,22 +15,30 @@ import numpy as np
 
 from invmass.cases.numpyro_sites import NO_NUMPYRO
 from invmass.cases.own_model import OwnModel, Structure
+from invmass.geometry.derivatives import USUAL
 from invmass.geometry.errors import UsageError
+from invmass.geometry.whitening import gap
 from invmass.options import INCONCLUSIVE, PASS
 from invmass.reports.plain_json import plain_json
 from invmass.terminal import matrix, table
 from invmass.verdicts.experiment import Settings
-from invmass.verdicts.own_model import STARTS, Adaptation, Entry, Finding, Saving
+from invmass.verdicts.own_model import SMALL, STARTS, Adaptation, Entry
+from invmass.verdicts.reading import Reading
+from invmass.verdicts.saving import Saving, saving
 
 METRICS = ("diagonal", "dense")
 
 
-def load_own_model(spec: str) -> OwnModel:
+def load_own_model(spec: str, prior: bool | None = None) -> OwnModel:
     """The model at `path/to/file.py:name`.
 
     Beside the function `name` the file may define `name_args` (a tuple), `name_kwargs` (a
     dictionary) and `name_truth` (a dictionary of constrained values; without it the mode is
     taken), or functions without arguments that return these.
+
+    Args:
+        spec: `path/to/file.py:name`.
+        prior: whether the curvature of the prior is counted; None: only where it has to be.
 
     Raises:
         UsageError: there is no such file or function, or they do not go together.
@@ -57,7 +67,8 @@ def load_own_model(spec: str) -> OwnModel:
             f"{name}{inspect.signature(model)} in {path}: {error}; define {name}_args (a tuple) "
             f"or {name}_kwargs (a dictionary) in that file"
         ) from error
-    return OwnModel(model, _beside(module, f"{name}_truth", (Mapping,), "map"), tuple(args), kwargs)
+    truth = _beside(module, f"{name}_truth", (Mapping,), "map")
+    return OwnModel(model, truth, tuple(args), kwargs, prior)
 
 
 def judge_file(
@@ -66,6 +77,8 @@ def judge_file(
     blocks: Sequence[str],
     settings: Settings,
     as_json: bool,
+    prior: bool | None = None,
+    regularise: bool = True,
 ) -> int:
     """Show a model's inverse Fisher, whether adaptation finds it, and what it saves.
 
@@ -75,6 +88,8 @@ def judge_file(
         blocks: comma-separated sites, each of them a dense block of one more metric.
         settings: of the verdict; the seed, too.
         as_json: write one JSON object instead of tables.
+        prior: whether the curvature of the prior is counted; None: only where it has to be.
+        regularise: whether NumPyro shrinks what it estimates.
 
     Returns:
         The exit status: that an entry differs is an answer, not a failure.
@@ -89,22 +104,24 @@ def judge_file(
     structures: list[Structure] = [*(metrics or (() if blocks else METRICS))]
     if blocks:
         structures.append([tuple(block.split(",")) for block in blocks])
-    own = load_own_model(spec)
+    own = load_own_model(spec, prior)
     for structure in structures:
         own.blocks(structure)  # a wrong name is told before anything is run
-    answer = _described(spec, own)
+    answer = described(own) | {"model": spec, "regularised": regularise}
     if not as_json:
         _show_fisher(own)
     undecided = False
     answers = []
     for structure in structures:
-        adaptation = Adaptation(own, structure, settings)
+        adaptation = Adaptation(own, structure, settings, regularise)
+        if not as_json and adaptation.floor:
+            click.echo(f"\n{_title(structure)}: {adaptation.floor}")
         entries = list(adaptation.entries())
-        saving = adaptation.saving()
-        undecided |= any(entry.finding is Finding.UNDECIDED for entry in entries)
-        answers.append(_judged(own, structure, entries, saving, adaptation.divergences))
+        saved = saving(adaptation)
+        undecided |= any(entry.finding is Reading.UNDECIDED for entry in entries)
+        answers.append(_judged(adaptation, entries, saved))
         if not as_json:
-            _show_adaptation(answers[-1], entries, saving, settings)
+            _show_adaptation(adaptation, entries, saved)
     if as_json:
         click.echo(plain_json(answer | {"metrics": answers}, indent=2))
     return INCONCLUSIVE if undecided else PASS
@@ -141,45 +158,47 @@ def _beside(module: ModuleType, name: str, kinds: tuple[type, ...], default: Any
     return value
 
 
-def _described(spec: str, own: OwnModel) -> dict[str, Any]:
-    return {
-        "model": spec,
-        "coordinates": list(own.coordinates),
+def described(own: OwnModel) -> dict[str, Any]:
+    """The inverse Fisher of a model as JSON has it, or why there is none."""
+    told = {"coordinates": list(own.coordinates), "starts": STARTS}
+    if own.why_no_fisher:
+        return told | {"why_no_fisher": own.why_no_fisher}
+    return told | {
         "x": {name: value.tolist() for name, value in own.point.items()},
         "z": own.position.tolist(),
         "kind": own.kind,
         "sources": dict(own.sources),
+        "derivatives": own.derivatives,
         "with_prior": own.with_prior,
         "inverse_fisher_z": own.inverse_fisher.tolist(),
-        "starts": STARTS,
+        "inverses_z": {name: inverse.tolist() for name, inverse in own.inverses.items()},
     }
 
 
-def _judged(
-    own: OwnModel,
-    structure: Structure,
-    entries: Sequence[Entry],
-    saving: Saving,
-    divergences: float,
-) -> dict[str, Any]:
-    """One metric as JSON has it: no tuples as keys, no infinities."""
-    found = {name: getattr(saving, name) for name in saving.__dataclass_fields__}
+def _judged(adaptation: Adaptation, entries: Sequence[Entry], saved: Saving) -> dict[str, Any]:
+    """One metric as JSON has it: no tuples as keys."""
+    own, structure = adaptation.own, adaptation.structure
+    blocks = own.inverse_mass_matrix(structure, adaptation.reference)
     return {
         "metric": structure if isinstance(structure, str) else [list(names) for names in structure],
+        "reference": adaptation.reference_name,
+        "why_no_fisher": adaptation.why_no_fisher,
+        "floor": asdict(adaptation.floor) if adaptation.floor else None,
         "inverse_mass_matrix": [
             {"sites": list(names), "values": np.asarray(block).tolist()}
-            for names, block in own.inverse_mass_matrix(structure).items()
+            for names, block in blocks.items()
         ],
         "dense_mass": [list(names) for names in own.dense_mass(structure)],
-        "entries": [
-            {name: getattr(entry, name) for name in entry.__dataclass_fields__} for entry in entries
-        ],
-        "divergences": divergences,
-        "saving": {name: value if np.isfinite(value) else None for name, value in found.items()},
+        "entries": [asdict(entry) for entry in entries],
+        "divergences": adaptation.divergences,
+        "saving": asdict(saved),
     }
 
 
 def _show_fisher(own: OwnModel) -> None:
+    if own.why_no_fisher:
+        click.echo(f"no Fisher information serves as reference: {own.why_no_fisher}")
+        return
     point = "the mode in z" if isinstance(own.truth_or_map, str) else "the given values"
     counted = "with the prior" if own.with_prior else "of the observations alone"
     if own.with_prior and own.prior is None:
@@ -187,36 +206,78 @@ def _show_fisher(own: OwnModel) -> None:
     click.echo(f"inverse Fisher information at {point}: {own.kind}, {counted}")
     for name, source in own.sources.items():
         click.echo(f"  {name}: {source}")
+    if own.derivatives != USUAL:
+        click.echo(f"  second derivatives: {own.derivatives}")
     matrix("z", list(own.coordinates), own.position.tolist())
-    matrix("inverse Fisher in z", list(own.coordinates), own.inverse_fisher.tolist())
+    shown = own.inverses
+    if len(shown) == 2 and gap(*shown.values()) < SMALL:  # the prior makes no difference
+        shown = {"with the prior or without": own.inverse_fisher}
+    for name, inverse in shown.items():
+        matrix(f"inverse Fisher in z, {name}", list(own.coordinates), inverse.tolist())
 
 
-def _show_adaptation(
-    answer: Mapping[str, Any], entries: Sequence[Entry], saving: Saving, settings: Settings
-) -> None:
-    metric = answer["metric"]
-    title = metric if isinstance(metric, str) else "blocks " + "; ".join(map(",".join, metric))
+def _title(structure: Structure) -> str:
+    if isinstance(structure, str):
+        return structure
+    return "blocks " + "; ".join(map(",".join, structure))
+
+
+def _show_adaptation(adaptation: Adaptation, entries: Sequence[Entry], saved: Saving) -> None:
+    own, structure, settings = adaptation.own, adaptation.structure, adaptation.settings
+    if adaptation.why_no_fisher:
+        click.echo(f"\n{on_the_covariance(adaptation)}")
+        covariance = adaptation.posterior.covariance
+        matrix("covariance in z", list(own.coordinates), covariance.tolist())
+    sites = [names for names, _ in own.blocks(structure)]
     click.echo(
-        f"\nNUTS(model, dense_mass={[tuple(names) for names in answer['dense_mass']]}, "
-        f"inverse_mass_matrix=…) with keys "
-        f"{[tuple(block['sites']) for block in answer['inverse_mass_matrix']]}"
+        f"\nNUTS(model, dense_mass={own.dense_mass(structure)}, "
+        f"inverse_mass_matrix=…) with keys {sites}"
     )
     table(
-        f"{title}: tuned M⁻¹ over the inverse Fisher (beside the diagonal: correlation left)",
+        f"{_title(structure)}: tuned M⁻¹ over the {adaptation.reference_name} "
+        "(beside the diagonal: correlation left)",
         [
             {
                 "entry": entry.name,
                 "verdict": str(entry.finding),
                 "found": f"{entry.found:.4g}",
                 "interval": f"[{entry.low:.4g}, {entry.high:.4g}]",
-                "not regularised": f"{entry.unregularised:.4g}",
+                "predicted": f"{entry.predicted:.4g}",
+                "because of": entry.reason,
+                **{
+                    f"over the {name}": f"{other.ratio:.4g} ({other.finding})"
+                    for name, other in entry.others.items()
+                },
                 "replicates": entry.replicates,
             }
             for entry in entries
         ],
     )
+    click.echo(in_words(entries, adaptation.reference_name))
     click.echo(
         f"margin {100 * settings.tolerance:g}%, α = {settings.false_alarm:g} for all entries; "
-        f"each warm-up began {STARTS}; {100 * answer['divergences']:.2g}% of transitions diverged"
+        f"each warm-up began {STARTS}; {100 * adaptation.divergences:.2g}% of transitions diverged"
     )
-    click.echo(f"what it saves: {saving}")
+    click.echo(f"what it saves: {saved}")
+
+
+def on_the_covariance(adaptation: Adaptation) -> str:
+    """What the posterior's covariance rests on, where it takes the place of the inverse Fisher."""
+    posterior = adaptation.posterior
+    return (
+        f"reference: the posterior's covariance, since {adaptation.why_no_fisher}. It comes from "
+        f"{posterior.how}, R̂ {posterior.rhat:.4f}; NumPyro's NUTS finds the same. It is known to "
+        f"{posterior.error.max():.1%}, which is added to the margin"
+    )
+
+
+def in_words(entries: Sequence[Entry], reference: str) -> str:
+    """In one sentence which of the references M⁻¹ matches, all entries together."""
+    counts = Counter(entry.finding for entry in entries)
+    told = ", ".join(f"{reading} ({count} of {len(entries)})" for reading, count in counts.items())
+    sentence = f"{reference}: {told}"
+    for name in entries[0].others:
+        findings = {entry.others[name].finding for entry in entries}
+        word = next(w for w in ("differs from", "undecided", "matches") if w.split()[0] in findings)
+        sentence += f"; {name}: M⁻¹ {word} it" if word != "undecided" else f"; {name}: undecided"
+    return sentence

@@ -24,7 +24,9 @@ from invmass.geometry.errors import SingularFisherError, UsageError
 from invmass.geometry.precision import float64
 from invmass.own_model import judge_file, load_own_model
 from invmass.verdicts.experiment import Settings
-from invmass.verdicts.own_model import Adaptation, Finding
+from invmass.verdicts.own_model import Adaptation
+from invmass.verdicts.reading import Reading
+from invmass.verdicts.saving import saving as what_it_saves
 
 HERE = Path(__file__).parent
 
@@ -324,7 +326,7 @@ def adaptation() -> Adaptation:
 def test_adaptation_finds_the_inverse_fisher_of_a_gaussian(adaptation: Adaptation) -> None:
     entries = {entry.name: entry for entry in adaptation.entries()}
     assert set(entries) == {"a", "b", "c", "c, a"}
-    assert {entry.finding for entry in entries.values()} == {Finding.MATCHES}
+    assert {entry.finding for entry in entries.values()} == {Reading.MATCHES}
     assert "matches within 10%" in str(entries["c, a"])
 
 
@@ -335,16 +337,16 @@ def test_an_inverse_fisher_that_is_wrong_differs_by_its_factor(adaptation: Adapt
     )
     judged = Adaptation(wrong, adaptation.structure, adaptation.settings)
     judged._runs = adaptation._runs
-    judged._run(1)
+    judged.run(1)
     entries = {entry.name: entry for entry in judged.entries()}
-    assert entries["a"].finding is Finding.DIFFERS
+    assert entries["a"].finding is Reading.DIFFERS
     assert entries["a"].found == pytest.approx(1 / 4, rel=0.1)
-    assert entries["b"].finding is Finding.MATCHES
-    assert "differs: 0.2" in str(entries["a"])
+    assert entries["b"].finding is Reading.MATCHES
+    assert "differs as documented (prior 0.25): 0.2" in str(entries["a"])
 
 
 def test_starting_from_the_inverse_fisher_saves(adaptation: Adaptation) -> None:
-    saving = adaptation.saving()
+    saving = what_it_saves(adaptation)
     assert saving.good
     assert saving.supplied_steps == 75
     assert saving.found == 1.0
@@ -542,7 +544,7 @@ def test_the_script_of_the_documentation_runs(tmp_path: Path) -> None:
         "Hubble's law: expected information, metric dense",
         "eight schools: expected information with the prior, metric [('mu', 'tau')]",
         "  x[0]: matches within 15%",
-        "  slope: differs: 1.",
+        "  slope: differs as documented (geometry 1.3",
         "from the identity a good one is found after",
         "  slope 4",
     ):

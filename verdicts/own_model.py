@@ -1,14 +1,14 @@
 """A user's own model: does adaptation find its inverse Fisher, and what does starting there save?
 
 The posterior of a user's model is no Gaussian, so that M⁻¹ differs from the inverse Fisher is no
-fault of the model or of the sampler: it is what is to be known. Each entry is decided by the
-sequential equivalence test, α for all entries of a structure together; nothing here is a pass or a
-fail. There are no exact draws to start from, and `STARTS` says what takes their place.
+fault of the model or of the sampler: it is what is to be known. Each entry is compared with the
+inverse Fisher itself, and where it differs, with what the curvature of the prior, the documented
+regularisation and, if these do not say it, the posterior's covariance predict; each comparison is a
+sequential equivalence test, α for all entries of a structure together. There are no exact draws to
+start from, and `STARTS` says what takes their place.
 """
 
-import enum
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -17,115 +17,92 @@ import numpy as np
 
 from invmass.backends.own_model_nuts import OwnModelNUTS, WarmUp
 from invmass.cases.own_model import OwnModel, Structure
-from invmass.geometry.errors import BackendFaultError, UsageError
-from invmass.geometry.estimators import WELFORD_DENSE
-from invmass.geometry.quality import QUALITY, null_condition
-from invmass.verdicts.equivalence import Statistic, Status, sequential
+from invmass.geometry.errors import BackendFaultError, InvmassError, UsageError
+from invmass.geometry.estimators import RUNNING_COVARIANCE, WELFORD_DENSE, Estimator
+from invmass.geometry.whitening import gap, whiten
+from invmass.verdicts.equivalence import (
+    SETTLING,
+    Interval,
+    Scale,
+    Statistic,
+    Status,
+    Verdict,
+    interval,
+    sequential,
+)
 from invmass.verdicts.experiment import BATCH, Settings
+from invmass.verdicts.forecast import Floor, floor_of
+from invmass.verdicts.posterior_covariance import (
+    PosteriorMoments,
+    posterior_moments,
+    unknown_moments,
+)
+from invmass.verdicts.reading import Reading, read
 
 STARTS = (
     "where an earlier warm-up of the same length ended, the first of which began at draws of the "
-    "Laplace approximation"
+    "Laplace approximation, or where there is none, where NumPyro starts chains"
 )
-ROUNDS, ENOUGH = 3, 1.0  # of each timing; fewer if they took so many seconds already
+APART = 5.0  # standard deviations between a point and where chains are: its curvature is not theirs
+HALF = 0.5  # of an entry is left to the data, or what they contribute is judged by itself
+SCALES: tuple[Scale, Scale] = ("linear", "log")  # beside the diagonal, and on it
+OBSERVATIONS, WITH_PRIOR = "inverse Fisher", "inverse Fisher with the prior"
+COVARIANCE = "posterior covariance"
+SMALL = 0.02  # relative: of what differs by less nothing is said
 
 
-class Finding(enum.StrEnum):
-    """What is known of one entry."""
+@dataclass(frozen=True)
+class Other:
+    """The same entry over another reference than the one that it is judged against.
 
-    MATCHES = "matches"
-    DIFFERS = "differs"
-    UNDECIDED = "undecided"
+    Attributes:
+        ratio: found; beside the diagonal, the correlation left.
+        low: lower end of its confidence interval.
+        high: upper end.
+        finding: "matches", "differs" or "undecided".
+    """
+
+    ratio: float
+    low: float
+    high: float
+    finding: str
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of M⁻¹ whitened by the inverse Fisher under the documented regularisation.
+    """One entry of M⁻¹ whitened by the reference: a ratio, or beside the diagonal what is left.
 
     Attributes:
         name: of its coordinate, or of two.
-        finding: whether it is within the margin of what the inverse Fisher says.
-        found: the ratio to the inverse Fisher, or beside the diagonal, the correlation left.
+        finding: whether it matches, differs as documented, or is wrong.
+        found: the ratio to the reference itself, or beside the diagonal, the correlation left.
         low: lower end of its confidence interval.
         high: upper end.
-        unregularised: the same with the inverse Fisher itself as reference.
+        predicted: what is predicted of it.
+        scale: "log" of a ratio, "linear" beside the diagonal.
+        reason: why it differs, or why it is undecided.
+        others: what it is over the other references that there are, by their names.
         margin: of the equivalence test, relative; absolute beside the diagonal.
         replicates: from how many warm-ups it was decided.
     """
 
     name: str
-    finding: Finding
+    finding: Reading
     found: float
     low: float
     high: float
-    unregularised: float
+    predicted: float
+    scale: Scale
+    reason: str
+    others: dict[str, Other]
     margin: float
     replicates: int
 
     def __str__(self) -> str:
-        within = f"within {100 * self.margin:.3g}%"
         measure = f"{self.found:.3g} [{self.low:.3g}, {self.high:.3g}]"
-        words = {
-            Finding.MATCHES: f"matches {within}: {measure}",
-            Finding.DIFFERS: f"differs: {measure}",
-            Finding.UNDECIDED: f"undecided at {self.replicates} replicates: {measure}",
-        }
-        return words[self.finding]
-
-
-@dataclass(frozen=True)
-class Saving:
-    """Warm-up until the metric is good, from the identity and from the inverse Fisher.
-
-    A metric is good when the condition number κ of M⁻¹, whitened by what adaptation converges to
-    (the mean over replicates, without its regularisation), is below `threshold`.
-
-    Attributes:
-        threshold: 1.5 times the null of κ at the last window's length.
-        supplied_kappa: κ of the inverse Fisher: if above the threshold, it saves nothing.
-        found: fraction of replicates whose metric becomes good, and stays so, by adaptation.
-        steps: from the identity until then, median over replicates; infinite if most never do.
-        gradients: likewise.
-        seconds: of all replicates in one call, for that many steps; infinite likewise.
-        supplied_steps: in which the step size is adapted to the supplied metric.
-        supplied_gradients: of these steps, median over replicates.
-        supplied_seconds: of all replicates in one call.
-        replicates: in that call.
-    """
-
-    threshold: float
-    supplied_kappa: float
-    found: float
-    steps: float
-    gradients: float
-    seconds: float
-    supplied_steps: int
-    supplied_gradients: float
-    supplied_seconds: float
-    replicates: int
-
-    @property
-    def good(self) -> bool:
-        """Whether the inverse Fisher is a metric of that quality."""
-        return self.supplied_kappa < self.threshold
-
-    def __str__(self) -> str:
-        quality = f"κ = {self.supplied_kappa:.3g}, a good metric has κ < {self.threshold:.3g}"
-        supplied = (
-            f"the inverse Fisher ({quality}) takes {self.supplied_gradients:.0f} gradients and "
-            f"{self.supplied_seconds:.2g} s to tune the step size to it ({self.supplied_steps} "
-            "steps)"
-        )
-        if np.isfinite(self.steps):
-            identity = (
-                f"from the identity a good one is found after {self.steps:.0f} steps, "
-                f"{self.gradients:.0f} gradients and {self.seconds:.2g} s"
-            )
-        else:
-            identity = (
-                f"from the identity a good one is found in {100 * self.found:.0f}% of warm-ups"
-            )
-        return f"{supplied}; {identity} (medians; seconds of {self.replicates} chains at once)"
+        within = f" within {100 * self.margin:.3g}%" if self.finding is Reading.MATCHES else ""
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"{self.finding}{within}{reason}: {measure}, predicted {self.predicted:.3g}"
 
 
 @dataclass(eq=False)
@@ -136,6 +113,7 @@ class Adaptation:
         own: the model.
         structure: "diagonal", "dense" or blocks of sites.
         settings: `replicates` is the cap.
+        regularise: whether NumPyro shrinks what it estimates; `regularize_mass_matrix`.
 
     Raises:
         UsageError: the warm-up is too short for a metric of that structure.
@@ -144,93 +122,238 @@ class Adaptation:
     own: OwnModel
     structure: Structure
     settings: Settings
+    regularise: bool = True
     _runs: list[WarmUp] = field(default_factory=list)  # the first is not judged
-    _ratios: dict[tuple[int, bool], np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.nuts.window_ends) == 0 or self._largest_block >= self.nuts.last_window:
+        if len(self.nuts.window_ends) == 0 or self.largest_block >= self.nuts.last_window:
             raise UsageError(
                 f"{self.settings.num_warmup} warm-up steps are too few for a block of "
-                f"{self._largest_block} coordinates: give more, or a metric of smaller blocks"
+                f"{self.largest_block} coordinates: give more, or a metric of smaller blocks"
             )
 
     @cached_property
     def nuts(self) -> OwnModelNUTS:
         """The sampler that adapts from the identity."""
-        return OwnModelNUTS(self.own, self.structure, self.settings.num_warmup)
+        return OwnModelNUTS(self.own, self.structure, self.settings.num_warmup, self.regularise)
+
+    @property
+    def estimator(self) -> Estimator:
+        """The rule that tunes the metric."""
+        return WELFORD_DENSE if self.regularise else RUNNING_COVARIANCE
+
+    # -- what M⁻¹ is compared with
+
+    @cached_property
+    def why_no_fisher(self) -> str | None:
+        """Why no Fisher information serves as reference; None if one does."""
+        return self.own.why_no_fisher or self._why_elsewhere
+
+    @cached_property
+    def reference_name(self) -> str:
+        """What M⁻¹ is compared with."""
+        if self.why_no_fisher:
+            return COVARIANCE
+        return WITH_PRIOR if self.own.with_prior else OBSERVATIONS
 
     @cached_property
     def reference(self) -> np.ndarray:
-        """The inverse Fisher within the structure, shape (d, d), zero outside."""
-        return np.where(self._mask, self.own.inverse_fisher, 0.0)
+        """That, within the structure, shape (d, d), zero outside.
+
+        Raises:
+            UsageError: there is none, and the posterior's covariance is not known.
+        """
+        if not self.why_no_fisher:
+            return self._masked(self.own.inverse_fisher)
+        if self.posterior.trouble:
+            raise UsageError(
+                f"no Fisher information serves as reference: {self.why_no_fisher}. And the "
+                f"posterior's covariance is not known: {self.posterior.trouble}. State the model "
+                "otherwise, or give it a prior that is proper."
+            )
+        return self._masked(self.posterior.covariance)
+
+    @cached_property
+    def others(self) -> dict[str, np.ndarray]:
+        """The other references that there are, by their names, likewise (d, d).
+
+        With the prior's curvature or without it; none if that makes no difference.
+        """
+        if self.why_no_fisher:
+            return {}
+        prior = not self.own.with_prior
+        try:
+            other = self._masked(self.own.inverse_information(prior))
+        except InvmassError:
+            return {}
+        if gap(other, self.reference) < SMALL:
+            return {}
+        return {WITH_PRIOR if prior else OBSERVATIONS: other}
+
+    @cached_property
+    def posterior(self) -> PosteriorMoments:
+        """The posterior's moments by long runs, as far as they can be known."""
+        settings = self.settings
+        try:
+            ends = self.run(1).position
+        except BackendFaultError as error:
+            return unknown_moments(self.own.dimension, str(error))
+        return posterior_moments(
+            self.own, ends, settings.seed, settings.tolerance, settings.false_alarm
+        )
+
+    @cached_property
+    def floor(self) -> Floor | None:
+        """What regularisation will do to small scales, told before anything is sampled."""
+        if not self.regularise or self.own.why_no_fisher:
+            return None
+        window, seed = self.nuts.last_window, self.settings.seed
+        return floor_of(self.own, self.structure, self.mask, window, seed)
+
+    def regularised(self, metric: np.ndarray) -> np.ndarray:
+        """The expectation of the tuned metric, (d, d), were `metric` its target."""
+        return self._masked(self.estimator.regularised(metric, self.nuts.last_window))
+
+    # -- the entries
 
     def entries(self) -> Iterator[Entry]:
         """Each entry of the structure, as it is decided.
 
         Raises:
             BackendFaultError: warm-up left something that is not finite.
+            UsageError: there is nothing to compare it with.
         """
-        names = self.own.coordinates
-        places = [(int(i), int(j)) for i, j in zip(*np.nonzero(np.tril(self._mask)), strict=True)]
-        for i, j in places:
+        places = zip(*np.nonzero(np.tril(self.mask)), strict=True)
+        yield from (self._entry(int(i), int(j)) for i, j in list(places))
 
-            def statistic(count: int, i: int = i, j: int = j) -> list[Statistic]:
-                values = self._whitened(count, True)[:, i, j]
-                return [Statistic("", values, float(i == j), "log" if i == j else "linear")]
-
-            verdict = sequential(
-                statistic,
-                margin=self.settings.tolerance,
-                alpha=self.settings.false_alarm / len(places),
-                first=BATCH,
-                cap=self.settings.replicates,
+    def _entry(self, i: int, j: int) -> Entry:
+        """Compared with the reference itself, with curvature, at last with the covariance."""
+        laplace = self.others.get(WITH_PRIOR, self.reference)
+        same = self._compared(i, j, self.reference, exact=True)
+        if same.status is Status.PASS:
+            return self._told(i, j, same.intervals, Reading.MATCHES, laplace, "", same.replicates)
+        found = self._compared(i, j, laplace)
+        predicted, reason = laplace, self._parts(i, j, laplace, "prior")
+        if found.status is not Status.PASS and not self.why_no_fisher:
+            if self.posterior.trouble:
+                reason = f"more than curvature and regularisation; {self.posterior.trouble}"
+                return self._told(
+                    i, j, same.intervals, Reading.UNDECIDED, laplace, reason, same.replicates
+                )
+            predicted = self._masked(self.posterior.covariance)
+            found = self._compared(i, j, predicted, error=float(self.posterior.error[i, j]))
+            reason = self._parts(i, j, predicted, "geometry")
+        reading = {
+            Status.PASS: self._read(i, j, found.intervals[0]),
+            Status.FAIL: Reading.WRONG,
+            Status.INCONCLUSIVE: Reading.UNDECIDED,
+        }[found.status]
+        if reading is Reading.WRONG:
+            reason = f"not what is predicted by {reason}" if reason else "not what long runs find"
+        elif reading is Reading.UNDECIDED:
+            certain = same.status is Status.FAIL
+            reason = (
+                f"differs; whether by {reason} is open" if certain and reason else "at the margin"
             )
-            (interval,) = verdict.intervals
-            yield Entry(
-                name=names[i] if i == j else f"{names[i]}, {names[j]}",
-                finding=_FINDINGS[verdict.status],
-                found=interval.found,
-                low=interval.low,
-                high=interval.high,
-                unregularised=float(self._whitened(verdict.replicates, False)[:, i, j].mean()),
-                margin=verdict.margin,
-                replicates=verdict.replicates,
-            )
+        return self._told(i, j, found.intervals, reading, predicted, reason, found.replicates)
 
-    def saving(self) -> Saving:
-        """Gradients and seconds until a good metric, from the identity and from the inverse Fisher.
+    def _compared(
+        self, i: int, j: int, target: np.ndarray, exact: bool = False, error: float | None = None
+    ) -> Verdict:
+        """The verdict on M⁻¹ over the reference, if `target` is what the rule estimates.
 
-        Raises:
-            BackendFaultError: warm-up left something that is not finite.
+        Args:
+            i: row.
+            j: column.
+            target: (d, d).
+            exact: expect no regularisation either.
+            error: of the target, which is then the last that there is: on to the cap.
         """
-        run, nuts = self._run(1), self.nuts
-        threshold = QUALITY * null_condition(self._largest_block, nuts.last_window, dense=True)
-        bad = self._condition(run.matrices) >= threshold  # (R, W)
-        windows = bad.shape[1]
-        first_good = np.where(bad.any(axis=1), windows - np.argmax(bad[:, ::-1], axis=1), 0)
-        found = first_good < windows
-        at = np.minimum(first_good, windows - 1)
-        steps = float(np.median(np.where(found, nuts.window_ends[at], np.inf)))
-        gradients = np.where(found, run.gradients[np.arange(BATCH), at], np.inf)
+        settings, estimator, window = self.settings, self.estimator, self.nuts.last_window
+        expected = target if exact else self.regularised(target)
+        centre = whiten(expected[None], self.reference)[0]
+        tolerance = settings.tolerance + (self._error(i, j) if error is None else error)
+        margin = tolerance
+        if i != j:
+            margin *= float(np.sqrt(centre[i, i] * centre[j, j]))
+        left = estimator.weight(window) / np.diag(whiten(self.regularised(target)[None], target)[0])
+        hidden = min(left[i], left[j]) < HALF
 
-        keys, starts, first = self._keys(1), self._start_of(1), nuts.first_interval
-        supplied = nuts.run(keys, starts, first, supplied=True)
-        return Saving(
-            threshold=threshold,
-            supplied_kappa=float(self._condition(self.reference)),
-            found=float(found.mean()),
-            steps=steps,
-            gradients=float(np.median(gradients)),
-            seconds=(
-                _seconds(lambda: nuts.run(keys, starts, int(steps)))
-                if np.isfinite(steps)
-                else np.inf
-            ),
-            supplied_steps=first,
-            supplied_gradients=float(np.median(supplied.all_gradients)),
-            supplied_seconds=_seconds(lambda: nuts.run(keys, starts, first, supplied=True)),
-            replicates=BATCH,
+        def statistics(count: int) -> list[Statistic]:
+            tuned, scale = self.tuned(count), SCALES[i == j]
+            values = whiten(tuned, self.reference)[:, i, j]
+            found = [Statistic("", values, float(centre[i, j]), scale, margin)]
+            if hidden:
+                parts = whiten(estimator.data_part(tuned, window), target)[:, i, j]
+                found.append(Statistic("data", parts, float(i == j), "linear"))
+            return found
+
+        cap = settings.replicates
+        return sequential(
+            statistics,
+            margin=tolerance,
+            alpha=settings.false_alarm / (3 * np.count_nonzero(np.tril(self.mask))),
+            first=BATCH,
+            cap=min(cap, SETTLING * BATCH) if error is None and not self.why_no_fisher else cap,
         )
+
+    def _read(self, i: int, j: int, ratio: Interval) -> Reading:
+        return read(ratio, self.settings.tolerance + self._error(i, j))
+
+    def _error(self, i: int, j: int) -> float:
+        """What the reference itself is not known to, relative."""
+        return float(self.posterior.error[i, j]) if self.why_no_fisher else 0.0
+
+    def _told(
+        self,
+        i: int,
+        j: int,
+        intervals: tuple[Interval, ...],
+        reading: Reading,
+        target: np.ndarray,
+        reason: str,
+        replicates: int,
+    ) -> Entry:
+        names, tuned = self.own.coordinates, self.tuned(replicates)
+        ratio = intervals[0]
+        return Entry(
+            name=names[i] if i == j else f"{names[i]}, {names[j]}",
+            finding=reading,
+            found=ratio.found,
+            low=ratio.low,
+            high=ratio.high,
+            predicted=float(whiten(self.regularised(target)[None], self.reference)[0, i, j]),
+            scale=SCALES[i == j],
+            reason=reason,
+            others={name: self._other(i, j, tuned, other) for name, other in self.others.items()},
+            margin=self.settings.tolerance + self._error(i, j),
+            replicates=replicates,
+        )
+
+    def _other(self, i: int, j: int, tuned: np.ndarray, reference: np.ndarray) -> Other:
+        margin, alpha = self.settings.tolerance, self.settings.false_alarm
+        values, perfect = whiten(tuned, reference)[:, i, j], float(i == j)
+        found = interval(Statistic("", values, perfect, SCALES[i == j]), margin, alpha)
+        word = "matches" if found.inside else "differs" if found.outside else "undecided"
+        return Other(found.found, found.low, found.high, word)
+
+    def _parts(self, i: int, j: int, target: np.ndarray, name: str) -> str:
+        """What makes the prediction differ from the reference, with the size of each part."""
+        plain, whole = whiten(np.stack([target, self.regularised(target)]), self.reference)[:, i, j]
+        if i == j:
+            parts = {name: plain, "regularisation": whole / plain}
+            weights = {part: abs(np.log(size)) for part, size in parts.items()}
+        else:
+            parts = {name: plain, "regularisation": whole - plain}
+            weights = {part: abs(size) for part, size in parts.items()}
+        least = max(max(weights.values()) / 4, SMALL)
+        sign = "" if i == j else "+"
+        told = [
+            f"{part} {size:{sign}.3g}" for part, size in parts.items() if weights[part] >= least
+        ]
+        return ", ".join(told)
+
+    # -- the warm-ups
 
     @property
     def divergences(self) -> float:
@@ -238,8 +361,14 @@ class Adaptation:
         counts = [run.divergences.mean() for run in self._runs[1:]]
         return float(np.mean(counts)) / self.settings.num_warmup if counts else 0.0
 
+    @property
+    def judged(self) -> int:
+        """Replicates that were run so far and are judged."""
+        return BATCH * (len(self._runs) - 1)
+
     @cached_property
-    def _mask(self) -> np.ndarray:
+    def mask(self) -> np.ndarray:
+        """The entries of the structure, (d, d)."""
         mask = np.eye(self.own.dimension, dtype=bool)
         for names, dense in self.own.blocks(self.structure):
             if dense:
@@ -247,15 +376,19 @@ class Adaptation:
                 mask[np.ix_(indices, indices)] = True
         return mask
 
-    @cached_property
-    def _largest_block(self) -> int:
-        return int(self._mask.sum(axis=1).max())
+    def _masked(self, matrix: np.ndarray) -> np.ndarray:
+        return np.where(self.mask, matrix, 0.0)
 
-    def _run(self, number: int) -> WarmUp:
+    @cached_property
+    def largest_block(self) -> int:
+        """Coordinates of the largest block."""
+        return int(self.mask.sum(axis=1).max())
+
+    def run(self, number: int) -> WarmUp:
         """A warm-up of one batch of replicates; number 0 is there for the starts of number 1."""
         while len(self._runs) <= number:
             number_now = len(self._runs)
-            run = self.nuts.run(self._keys(number_now), self._start_of(number_now))
+            run = self.nuts.run(self.keys(number_now), self.starts(number_now))
             if not all(np.all(np.isfinite(array)) for array in run):
                 raise BackendFaultError(
                     "NumPyro's warm-up left values that are not finite: its chains ran off. Is "
@@ -264,58 +397,48 @@ class Adaptation:
             self._runs.append(run)
         return self._runs[number]
 
-    def _start_of(self, number: int) -> np.ndarray:
-        if number > 0:
-            return self._run(number - 1).position
+    def starts(self, number: int) -> np.ndarray:
+        """Where the replicates of a batch start, shape (BATCH, d)."""
         own = self.own
-        normal = np.random.default_rng(self.settings.seed).normal(size=(BATCH, own.dimension))
-        return own.position + normal @ np.linalg.cholesky(own.inverse_fisher).T
+        if number == 0:
+            generator = np.random.default_rng(self.settings.seed)
+            if own.why_no_fisher:
+                return own.default_starts(generator, BATCH)
+            # half of them where NumPyro would start: they show whether chains go to this point
+            normal = generator.normal(size=(BATCH // 2, own.dimension))
+            near = own.position + normal @ np.linalg.cholesky(own.inverse_fisher).T
+            return np.concatenate([near, own.default_starts(generator, BATCH // 2)])
+        ends = self.run(number - 1).position
+        if number > 1 or own.why_no_fisher:
+            return ends
+        half = ends[BATCH // 2 :] if self._why_elsewhere else ends[: BATCH // 2]
+        return np.concatenate([half, half])
 
-    def _keys(self, number: int) -> jax.Array:
+    @cached_property
+    def _why_elsewhere(self) -> str | None:
+        """Whether chains from NumPyro's own starts go elsewhere than to the point of the Fisher."""
+        ends = self.run(0).position[BATCH // 2 :]
+        centre = np.median(ends, axis=0)
+        scale = 1.4826 * np.median(np.abs(ends - centre), axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = np.nan_to_num(np.abs(self.own.position - centre) / scale)
+        furthest = int(np.argmax(distance))
+        if distance[furthest] <= APART:
+            return None
+        point = "the mode" if isinstance(self.own.truth_or_map, str) else "the given point"
+        return (
+            f"{point} and the middle of the chains that start where NumPyro starts them are "
+            f"{distance[furthest]:.3g} standard deviations apart in "
+            f"{self.own.coordinates[furthest]}"
+        )
+
+    def keys(self, number: int) -> jax.Array:
+        """Random keys of a batch of replicates."""
         return jax.random.split(
             jax.random.fold_in(jax.random.key(self.settings.seed), number), BATCH
         )
 
     def tuned(self, count: int) -> np.ndarray:
         """M⁻¹ of the first `count` replicates that are judged, shape (count, d, d)."""
-        runs = [self._run(1 + number) for number in range(-(-count // BATCH))]
+        runs = [self.run(1 + number) for number in range(-(-count // BATCH))]
         return np.concatenate([run.matrices[:, -1] for run in runs])[:count]
-
-    def _whitened(self, count: int, regularised: bool) -> np.ndarray:
-        """`L⁻¹ M⁻¹ L⁻ᵀ`, L the Cholesky factor of the reference, shape (count, d, d)."""
-        if (count, regularised) not in self._ratios:
-            reference = self.reference
-            if regularised:
-                reference = WELFORD_DENSE.regularised(reference, self.nuts.last_window)
-            self._ratios[count, regularised] = _whiten(self.tuned(count), reference)
-        return self._ratios[count, regularised]
-
-    def _condition(self, matrices: np.ndarray) -> np.ndarray:
-        """κ of matrices (…, d, d) whitened by what adaptation converges to, shape (…)."""
-        draws = self.nuts.last_window
-        mean = self.tuned(BATCH * (len(self._runs) - 1)).mean(axis=0)
-        floor = 1e-3 * 5 / (draws + 5) * np.eye(self.own.dimension)
-        values = np.linalg.eigvalsh(_whiten(matrices, (mean - floor) * (draws + 5) / draws))
-        return values[..., -1] / values[..., 0]
-
-
-_FINDINGS = {
-    Status.PASS: Finding.MATCHES,
-    Status.FAIL: Finding.DIFFERS,
-    Status.INCONCLUSIVE: Finding.UNDECIDED,
-}
-
-
-def _whiten(matrices: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    inverse = np.linalg.inv(np.linalg.cholesky(reference))
-    return inverse @ matrices @ inverse.T
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    """Median seconds of a call that is compiled already."""
-    times: list[float] = []
-    while len(times) < ROUNDS and sum(times) < ENOUGH:
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return float(np.median(times))

@@ -113,6 +113,7 @@ def overall(readings: tuple[EntryReading, ...]) -> Reading:
     But for undecided ones that leave the verdict open.
     """
     found = {entry.reading for entry in readings}
+    order: tuple[Reading, ...]
     order = (Reading.WRONG, Reading.DIFFERS, Reading.UNDECIDED, Reading.MATCHES)
     if any(entry.reason in (BELOW_FLOOR, "too few replicates") for entry in readings):
         order = (Reading.WRONG, Reading.UNDECIDED)
