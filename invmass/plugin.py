@@ -35,6 +35,7 @@ class Tally:
 
     statuses: dict[str, Counter[str]] = field(default_factory=dict)
     reasons: dict[str, Counter[str]] = field(default_factory=dict)
+    readings: dict[str, Counter[str]] = field(default_factory=dict)
     specs: dict[str, str] = field(default_factory=dict)
     false_alarm: float = 0.0
     verdicts: int = 0
@@ -50,6 +51,8 @@ class Tally:
         self.statuses.setdefault(backend, Counter())[status] += 1
         if status in ("skipped", "expected failure"):
             self.reasons.setdefault(backend, Counter())[check["reason"]] += 1
+        if check.get("reading"):
+            self.readings.setdefault(backend, Counter())[check["reading"]] += 1
         self.false_alarm += check.get("alpha") or 0.0
         self.verdicts += status in ("pass", "fail", "inconclusive")
         self.library_seconds += check.get("library_seconds") or 0.0
@@ -352,6 +355,7 @@ def _check(cell: Any, status: str, reason: str | None, record: dict[str, Any]) -
         "reason": reason,
         "alpha": record.get("alpha"),
         "library_seconds": record.get("library_seconds"),
+        "reading": record.get("reading"),
     }
 
 
@@ -428,6 +432,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     for backend, counts in tally.statuses.items():
         numbers = (tally.executed(backend), *(counts[status] for status in STATUSES))
         write(f"{backend:<{width}}" + "".join(f"{number:>18}" for number in numbers))
+    for backend, readings in tally.readings.items():
+        told = ", ".join(f"{reading} {count} ×" for reading, count in sorted(readings.items()))
+        write(f"{backend}: M⁻¹ over the inverse Fisher: {told}")
     for backend, reasons in tally.reasons.items():
         for reason, count in reasons.items():
             write(f"{backend}: {count} × {reason.splitlines()[0]}")

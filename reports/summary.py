@@ -29,6 +29,7 @@ class Overview:
 def overview(rows: pd.DataFrame) -> Overview:
     """Sum the rows up. A run that decided nothing is not a green one."""
     newest = tables.verdicts(rows)
+    readings = _readings(tables.headline(rows))
     counts = newest["status"].value_counts()
     present = [status for status in tables.STATUSES if counts.get(status, 0)]
     told = ", ".join(_count(counts[status], status) for status in present)
@@ -43,7 +44,7 @@ def overview(rows: pd.DataFrame) -> Overview:
     else:
         status, opening = "inconclusive", "Nothing was checked"
     result = f"{opening}: {told}." if told else f"{opening}."
-    return Overview(_sentence(newest), result, status, _note(rows))
+    return Overview(f"{_sentence(newest)}{readings}", result, status, _note(rows))
 
 
 def markdown(rows: pd.DataFrame) -> str:
@@ -86,6 +87,15 @@ def _sentence(newest: pd.DataFrame) -> str:
         f"{opening}; each errs with a probability of at most α = {wording.rate(alphas.max())}, "
         f"all of them together with at most {wording.rate(min(1.0, alphas.sum()))}."
     )
+
+
+def _readings(headline: pd.DataFrame) -> str:
+    """How many combinations match the inverse Fisher, differ from it as documented, and so on."""
+    counts = headline["reading"].dropna().value_counts()
+    if not len(counts):
+        return ""
+    told = ", ".join(f"{reading} in {count}" for reading, count in counts.items())
+    return f" M⁻¹ over the inverse Fisher itself, of {counts.sum()} combinations: {told}."
 
 
 def _note(rows: pd.DataFrame) -> str:

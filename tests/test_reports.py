@@ -27,10 +27,11 @@ from invmass.geometry.families import HalfNormal
 from invmass.geometry.posterior import Site
 from invmass.reports import calibration, evidence, summary, tables, timings, wording
 from invmass.reports.badge import badge_json, badge_svg
+from invmass.reports.details import details
 from invmass.reports.figures import drawing, matrices, speed
 from invmass.reports.junit import junit
 from invmass.reports.page import flattened, html, write_report
-from invmass.reports.rows import RowWriter, as_table, load_rows
+from invmass.reports.rows import RowWriter, as_table, load_rows, read_rows
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.record import _mapped
 
@@ -695,3 +696,48 @@ def test_ellipse_that_overflows_in_x_is_left_out() -> None:
 
 def test_bar_in_a_cell_is_no_border_of_it() -> None:
     assert wording.markdown(["log|dx/dz|"], [["a"]]).splitlines()[0] == r"| log\|dx/dz\| |"
+
+
+# -- readings
+
+
+def read_as(word: str, ratio: float, predicted: float, reason: str) -> dict[str, Any]:
+    """The fields of a row whose only entry is read so."""
+    entry = {
+        "entry": "x[0]", "ratio": ratio, "low": 0.97 * ratio, "high": 1.03 * ratio,
+        "predicted": predicted, "scale": "log", "reading": word, "reason": reason,
+    }  # fmt: skip
+    return {"reading": word, "readings": [entry], "found": ratio, "expected": predicted}
+
+
+DIFFERS = read_as("differs as documented", 1.55, 1.54, "regularisation 1.54")
+
+
+def test_page_and_summary_tell_the_ratio_to_the_inverse_fisher_itself() -> None:
+    """And not how far it is from what was predicted, which is less than one per cent here."""
+    rows = as_table([verdict("fine_mean", "numpyro", "dense", row_id="r", **DIFFERS)])
+    told = "1.55×, differs as documented: regularisation 1.54"
+    assert tables.headline(rows)["told"].tolist() == [told]
+    assert f"| fine_mean | ✓ pass {told} |" in summary.markdown(rows)
+    page = html(rows)
+    assert '<span class="effect">1.55×</span>' in page
+    assert "differs as documented: regularisation 1.54</span>" in page
+    assert "of 1 combinations: differs as documented in 1" in page
+    (line,) = details(rows)["r"]["readings"]
+    assert line == [
+        "x[0]", "1.55×", "1.50 to 1.60", "1.54×", "differs as documented", "regularisation 1.54",
+    ]  # fmt: skip
+
+
+def test_rows_without_a_reading_tell_their_deviation() -> None:
+    rows = as_table([verdict("fine_mean", "numpyro", "dense")])
+    assert tables.headline(rows)["told"].tolist() == ["−2.0%"]
+    assert "differs" not in summary.markdown(rows)
+
+
+def test_claims_of_older_rows_have_the_names_of_today(tmp_path: Path) -> None:
+    old = ("matches the inverse Fisher", "disagrees as predicted", "density agrees")
+    writer = RowWriter(tmp_path)
+    writer.append(*({"kind": "verdict", "claim": claim} for claim in old))
+    writer.close()
+    assert [row["claim"] for row in read_rows(tmp_path)] == [FISHER, FISHER, "density agrees"]
