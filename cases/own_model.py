@@ -323,8 +323,10 @@ class OwnModel:
         """
         try:
             _ = self.inverse_fisher
-        except (NoModeError, SingularFisherError) as error:
-            return str(error)
+        except NoModeError as error:
+            return error.reason
+        except SingularFisherError as error:
+            return str(error).rstrip(".")
         return None
 
     def _compute(self, function: Callable[[Array], Any]) -> Any:

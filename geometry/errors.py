@@ -22,7 +22,17 @@ class BackendFaultError(InvmassError):
 
 
 class NoModeError(UsageError):
-    """A density has no mode at which its information could be taken."""
+    """A density has no mode at which its information could be taken.
+
+    `reason` is the message without its remedy.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"{reason}. Give the values at which the information is to be taken, or judge M⁻¹ "
+            "against the posterior's covariance, as invmass.check does"
+        )
 
 
 class SingularFisherError(InvmassError):

@@ -19,6 +19,7 @@ from invmass.geometry.precision import relative_rounding
 from invmass.verdicts import judge
 from invmass.verdicts.equivalence import Interval, Status, Verdict
 from invmass.verdicts.experiment import Experiment
+from invmass.verdicts.explain import explain
 from invmass.verdicts.reading import BELOW_FLOOR, Reading, overall, read, read_entry
 from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
 
@@ -276,3 +277,17 @@ def test_terminal_tells_the_three_readings(tmp_path: Path) -> None:
     # under the name that it had
     words[-1] = "matches the inverse Fisher"
     assert CliRunner().invoke(cli, words).exit_code == 0
+
+
+def test_message_says_what_the_numbers_are_and_how_they_are_read() -> None:
+    run = experiment(gaussian(NARROW), tuned(10 * NARROW))
+    told = explain(run, judge.FISHER, judge.inverse_fisher(run))
+    assert "FAILS for case gaussian" in told
+    assert "data in S[0,0]: found" in told
+    assert "entries: wrong in 1" in told
+    covariance = np.array([[1e-12]])
+    run = experiment(gaussian(covariance), tuned(covariance).astype(np.float32))
+    told = explain(run, judge.FISHER, judge.inverse_fisher(run))
+    assert "is INCONCLUSIVE after 128 replicates" in told
+    assert BELOW_FLOOR in told
+    assert "tune without regularisation" in told

@@ -1,6 +1,7 @@
 """A verdict in words: what was asked, what was found, and how to ask again."""
 
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -10,6 +11,7 @@ from invmass.backends.registry import OWN
 from invmass.verdicts import judge
 from invmass.verdicts.equivalence import Status, Verdict
 from invmass.verdicts.experiment import Experiment, Settings
+from invmass.verdicts.reading import Reading
 
 SHOWN = 6  # entries in a failure message
 
@@ -64,9 +66,21 @@ def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
         lines.append(f"  {reason}")
     if len(ordered) > SHOWN:
         lines.append(f"  … and {len(ordered) - SHOWN} more of {len(verdict.intervals)} entries")
+    if claim == judge.FISHER:
+        lines.append(_readings(experiment, verdict))
     lines += [
         f"  {verdict.replicates} replicates, {verdict.looks} look(s), α = {verdict.alpha:g}, "
         f"seed {experiment.settings.seed}",
         f"  repeat: {command(experiment, claim)}",
     ]
     return "\n".join(lines)
+
+
+def _readings(experiment: Experiment, verdict: Verdict) -> str:
+    """What the numbers of a verdict on the inverse Fisher are, and how they are read."""
+    counts = Counter(entry.reading for entry in judge.readings(experiment, verdict))
+    told = ", ".join(f"{reading} in {counts[reading]}" for reading in Reading if counts[reading])
+    return (
+        "  found: M⁻¹ over the inverse Fisher itself; expected: what geometry and the documented "
+        f"regularisation predict; entries: {told}"
+    )

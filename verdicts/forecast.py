@@ -13,6 +13,7 @@ from invmass.geometry.estimators import RUNNING_COVARIANCE, WELFORD_DENSE
 from invmass.geometry.families import Array
 from invmass.geometry.precision import float64
 from invmass.geometry.whitening import whiten
+from invmass.verdicts.judge import HALF
 
 CHAINS, WARM_UP, DRAWS = 32, 150, 100
 REMEDY = (
@@ -65,7 +66,7 @@ def floor_of(
     fisher = np.where(mask, own.inverse_fisher, 0.0)
     predicted = WELFORD_DENSE.regularised(fisher, window)
     ratios = np.diag(whiten(predicted[None], fisher)[0])
-    below = WELFORD_DENSE.weight(window) / ratios < 0.5
+    below = WELFORD_DENSE.weight(window) / ratios < HALF
     if not np.any(below):
         return None
     posterior = _Gaussian(own, structure, seed)

@@ -32,6 +32,7 @@ from invmass.verdicts.equivalence import (
 )
 from invmass.verdicts.experiment import BATCH, Settings
 from invmass.verdicts.forecast import Floor, floor_of
+from invmass.verdicts.judge import HALF
 from invmass.verdicts.posterior_covariance import (
     PosteriorMoments,
     posterior_moments,
@@ -44,7 +45,6 @@ STARTS = (
     "Laplace approximation, or where there is none, where NumPyro starts chains"
 )
 APART = 5.0  # standard deviations between a point and where chains are: its curvature is not theirs
-HALF = 0.5  # of an entry is left to the data, or what they contribute is judged by itself
 SCALES: tuple[Scale, Scale] = ("linear", "log")  # beside the diagonal, and on it
 OBSERVATIONS, WITH_PRIOR = "inverse Fisher", "inverse Fisher with the prior"
 COVARIANCE = "posterior covariance"

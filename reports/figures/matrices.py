@@ -95,7 +95,9 @@ def entry_figure(rows: pd.DataFrame, case: str) -> Figure | None:
             ax.invert_yaxis()
             ax.tick_params(axis="y", length=0)
             ax.set_title(wording.place({"backend": backend, "metric": metric}))
-        figure.supxlabel("percent from what is expected of the inverse Fisher", fontsize=9)
+        figure.supxlabel(
+            "percent from the ratio to the inverse Fisher that is predicted", fontsize=9
+        )
     return figure
 
 
