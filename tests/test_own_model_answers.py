@@ -69,8 +69,8 @@ def line_data() -> tuple[np.ndarray, np.ndarray]:
     return t, 1.5 * t + 0.5 + 0.01 * np.random.default_rng(0).normal(size=50)
 
 
-def entries(own: OwnModel, structure: str = "dense", **given: object) -> dict[str, object]:
-    adaptation = Adaptation(own, structure, SETTINGS, **given)  # type: ignore[arg-type]
+def entries(own: OwnModel, **given: object) -> dict[str, object]:
+    adaptation = Adaptation(own, "dense", SETTINGS, **given)  # type: ignore[arg-type]
     return {entry.name: entry for entry in adaptation.entries()}
 
 
@@ -118,13 +118,12 @@ def gradients_a_draw(own: OwnModel, regularise: bool) -> float:
         return float(mcmc.get_extra_fields()["num_steps"].mean())
 
 
-@pytest.mark.parametrize("structure", ["diagonal", "dense"])
-def test_line_differs_as_documented_and_matches_without_regularisation(structure: str) -> None:
+def test_line_differs_as_documented_and_matches_without_regularisation() -> None:
     own = OwnModel(line, "map", line_data())
-    usual = entries(own, structure)
+    usual = entries(own)
     assert {entry.finding for entry in usual.values()} == {Reading.DIFFERS}  # type: ignore[attr-defined]
     assert "regularisation" in usual["slope"].reason  # type: ignore[attr-defined]
-    bare = entries(own, structure, regularise=False)
+    bare = entries(own, regularise=False)
     assert {entry.finding for entry in bare.values()} == {Reading.MATCHES}  # type: ignore[attr-defined]
 
 
