@@ -63,7 +63,10 @@ def _dependent_sites(own: OwnModel) -> dict[str, tuple[str, ...]]:
 
 
 def _innermost(distribution: Any) -> Any:
-    while hasattr(distribution, "base_dist") and not distribution.arg_constraints:
+    """Without its repetitions and event dimensions, which `LocScaleReparam` sees through."""
+    from numpyro.distributions import ExpandedDistribution, Independent
+
+    while isinstance(distribution, ExpandedDistribution | Independent):
         distribution = distribution.base_dist
     return distribution
 

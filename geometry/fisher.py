@@ -78,20 +78,20 @@ def jeffreys_log_density(
     Minus infinity where F is singular.
     """
     matrix = expected(posterior, x, space=space, transforms=transforms, flat=True)
-    scale, values, _ = _in_own_units(np.asarray(matrix))
-    if _singular(values):
+    scale, values, _ = in_own_units(np.asarray(matrix))
+    if is_singular(values):
         return -np.inf
     return float(np.sum(np.log(scale)) + 0.5 * np.sum(np.log(values)))
 
 
-def _in_own_units(information: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def in_own_units(information: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Roots of the diagonal, and rising eigenvalues and vectors of what is left without them."""
     scale = np.sqrt(np.abs(np.diag(information)))
     scale = np.where(scale > 0, scale, 1.0)
     return scale, *np.linalg.eigh(information / np.outer(scale, scale))
 
 
-def _singular(values: np.ndarray) -> bool:
+def is_singular(values: np.ndarray) -> bool:
     """Whether the smallest of rising eigenvalues is no more than rounding."""
     return bool(values[0] <= 1e-11 * max(values[-1], 1.0))
 
@@ -106,8 +106,8 @@ def invert_information(information: np.ndarray, coordinates: tuple[str, ...]) ->
         raise SingularFisherError(
             "the Fisher information is not finite here; is the point inside the support?"
         )
-    scale, values, vectors = _in_own_units(information)
-    if _singular(values):
+    scale, values, vectors = in_own_units(information)
+    if is_singular(values):
         kind = "singular" if values[0] > -1e-8 else "indefinite"
         raise SingularFisherError(
             f"the Fisher information is {kind}: the data do not identify the direction "
@@ -119,7 +119,7 @@ def invert_information(information: np.ndarray, coordinates: tuple[str, ...]) ->
 
 def flat_direction(curvature: np.ndarray, coordinates: tuple[str, ...]) -> str | None:
     """The direction along which a (d, d) curvature is zero, in words; None if there is none."""
-    scale, values, vectors = _in_own_units(curvature)
+    scale, values, vectors = in_own_units(curvature)
     return _in_words(vectors[:, 0] / scale, coordinates) if abs(values[0]) <= 1e-8 else None
 
 

@@ -9,7 +9,7 @@ import scipy.optimize
 from invmass.geometry.derivatives import gradient, hessian
 from invmass.geometry.errors import NoModeError
 from invmass.geometry.families import Array
-from invmass.geometry.fisher import flat_direction
+from invmass.geometry.fisher import flat_direction, in_own_units, is_singular
 
 STARTS = 4  # points from which it is searched
 _LEVEL = 1e-6  # a slope that is none
@@ -105,7 +105,7 @@ def _is_minimum(slope: np.ndarray, curvature: np.ndarray) -> bool:
     """A positive definite Hessian, and a Newton step that would gain nothing."""
     if not (np.all(np.isfinite(slope)) and np.all(np.isfinite(curvature))):
         return False
-    values, vectors = np.linalg.eigh(curvature)
-    if values[0] <= 1e-12 * max(values[-1], 1.0):
+    scale, values, vectors = in_own_units(curvature)
+    if is_singular(values):
         return False
-    return float(np.sum((vectors.T @ slope) ** 2 / values)) < 1e-8
+    return float(np.sum((vectors.T @ (slope / scale)) ** 2 / values)) < 1e-8

@@ -150,6 +150,8 @@ def check(
         raise UsageError(f"{option} is for a model of your own, given as path/to/file.py:model")
     chosen = select_backends(backends)
     check_metrics(chosen, metrics)
+    if no_regularise and not backends:
+        chosen = [backend for backend in chosen if backend.unregularised]
     writer = RowWriter(results) if results else None
     experiments = [
         Experiment(problem_case, backend, metric, settings)

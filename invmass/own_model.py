@@ -18,7 +18,7 @@ from invmass.cases.own_model import OwnModel, Structure
 from invmass.geometry.derivatives import USUAL
 from invmass.geometry.errors import UsageError
 from invmass.geometry.whitening import gap
-from invmass.options import INCONCLUSIVE, PASS
+from invmass.options import FAIL, INCONCLUSIVE, PASS
 from invmass.reports.plain_json import plain_json
 from invmass.terminal import matrix, table
 from invmass.verdicts.experiment import Settings
@@ -110,7 +110,7 @@ def judge_file(
     answer = described(own) | {"model": spec, "regularised": regularise}
     if not as_json:
         _show_fisher(own)
-    undecided = False
+    undecided = wrong = False
     answers = []
     for structure in structures:
         adaptation = Adaptation(own, structure, settings, regularise)
@@ -119,11 +119,14 @@ def judge_file(
         entries = list(adaptation.entries())
         saved = saving(adaptation)
         undecided |= any(entry.finding is Reading.UNDECIDED for entry in entries)
+        wrong |= any(entry.finding is Reading.WRONG for entry in entries)
         answers.append(_judged(adaptation, entries, saved))
         if not as_json:
             _show_adaptation(adaptation, entries, saved)
     if as_json:
         click.echo(plain_json(answer | {"metrics": answers}, indent=2))
+    if wrong:
+        return FAIL
     return INCONCLUSIVE if undecided else PASS
 
 

@@ -107,10 +107,9 @@ def _matrices(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
 def _readings(verdict: Mapping[str, Any]) -> list[list[str]]:
     """Entry, ratio to the inverse Fisher, interval, prediction, reading and reason, in words.
 
-    Those that do not match come first.
+    The rows have the worst first.
     """
     found = tables.records(verdict.get("readings"))
-    found.sort(key=lambda entry: entry["reading"] == "matches")
     return [
         [
             entry["entry"],

@@ -351,3 +351,55 @@ def test_mode_search_survives_overflow() -> None:
     assert own.inverses["of the observations alone"] == pytest.approx(
         1 / (300**2 * np.exp(300 * x))
     )
+
+
+def test_mode_is_found_whatever_the_units() -> None:
+    def scales():  # type: ignore[no-untyped-def]
+        numpyro.sample("wide", dist.Normal(3.0, 1e4))
+        numpyro.sample("narrow", dist.Normal(0.0, 1e-5))
+
+    own = OwnModel(scales)
+    np.testing.assert_allclose(own.position, [0.0, 3.0], atol=1e-6)
+    np.testing.assert_allclose(np.diag(own.inverse_fisher), [1e-10, 1e8], rtol=1e-6)
+
+
+def test_direction_that_is_wrong_does_not_hide_behind_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In units of the information of the observations its share is small; it is sixfold."""
+    turn = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
+    prior = turn @ np.diag([9.0, 0.01 / 0.99]) @ turn  # with y ~ N(x, 1): variances 0.9 and 0.01
+
+    def correlated():  # type: ignore[no-untyped-def]
+        x = numpyro.sample("x", dist.MultivariateNormal(jnp.zeros(2), jnp.asarray(prior)))
+        numpyro.sample("y", dist.Normal(x, 1.0).to_event(1), obs=jnp.zeros(2))
+
+    draws = np.random.default_rng(0).normal(size=(512, 225, 2))
+
+    def told(small: float) -> set[Reading]:
+        adaptation = Adaptation(OwnModel(correlated), "dense", SETTINGS)
+        scaled = draws * np.sqrt([0.9, small]) @ turn
+        matrices = np.einsum("rni,rnj->rij", scaled, scaled) / 225
+        monkeypatch.setattr(adaptation, "tuned", lambda count: matrices[:count])
+        return {entry.finding for entry in adaptation.entries()}
+
+    assert told(0.01) == {Reading.DIFFERS}
+    assert Reading.WRONG in told(0.06)
+
+
+def test_masked_site_is_sampled_as_it_is_stated() -> None:
+    def masked():  # type: ignore[no-untyped-def]
+        tau = numpyro.sample("tau", dist.HalfNormal(1.0))
+        with numpyro.handlers.mask(mask=jnp.array([True, True])):
+            numpyro.sample("theta", dist.Normal(jnp.zeros(2), tau))
+
+    assert noncentred(OwnModel(masked, {"tau": np.array(1.0), "theta": np.zeros(2)})) is None
+
+
+def test_without_regularisation_a_block_must_fit_into_the_shortest_window() -> None:
+    def many():  # type: ignore[no-untyped-def]
+        numpyro.sample("x", dist.Normal(0.0, 1.0).expand([25]).to_event(1))
+
+    with pytest.raises(UsageError, match="the 25 draws of the shortest window leave a block of 25"):
+        Adaptation(OwnModel(many), "dense", SETTINGS, regularise=False)
+    Adaptation(OwnModel(many), "diagonal", SETTINGS, regularise=False)

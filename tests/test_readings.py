@@ -20,7 +20,15 @@ from invmass.verdicts import judge
 from invmass.verdicts.equivalence import Interval, Status, Verdict
 from invmass.verdicts.experiment import Experiment
 from invmass.verdicts.explain import explain
-from invmass.verdicts.reading import BELOW_FLOOR, Reading, overall, read, read_entry
+from invmass.verdicts.reading import (
+    BELOW_FLOOR,
+    EntryReading,
+    Reading,
+    overall,
+    read,
+    read_entry,
+    worst_first,
+)
 from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
 
 WINDOW, EFFECTIVE = 500, 225
@@ -291,3 +299,10 @@ def test_message_says_what_the_numbers_are_and_how_they_are_read() -> None:
     assert "is INCONCLUSIVE after 128 replicates" in told
     assert BELOW_FLOOR in told
     assert "tune without regularisation" in told
+
+
+def test_worst_readings_come_first() -> None:
+    words = (Reading.MATCHES, Reading.DIFFERS, Reading.WRONG, Reading.UNDECIDED)
+    entries = tuple(EntryReading(w, 1.0, 1.0, 1.0, 1.0, "log", w) for w in words)
+    found = [entry.reading for entry in worst_first(entries)]
+    assert found == [Reading.WRONG, Reading.UNDECIDED, Reading.DIFFERS, Reading.MATCHES]

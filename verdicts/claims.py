@@ -43,7 +43,7 @@ def answers(
     for name in named:
         if reason := why_not_judged(experiment, name):
             raise UsageError(reason)
-    asked = [CLAIMS[RENAMED.get(name, name)] for name in dict.fromkeys(named)]
+    asked = [CLAIMS[name] for name in dict.fromkeys(RENAMED.get(n, n) for n in named)]
     for claim in asked or CLAIMS.values():
         if claim.long and not named:
             continue

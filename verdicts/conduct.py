@@ -187,7 +187,7 @@ def statistics(experiment: Experiment) -> Verdict:
     Energies do not cross the contract of a backend, and are not judged here.
     """
     far, near = _draws_at(experiment, 1000.0)(experiment.batch), experiment.draws(experiment.batch)
-    fixed = _has_fixed_number_of_steps(far, near)
+    fixed = experiment.backend.metropolis and _has_fixed_number_of_steps(far, near)
     beyond = all_exact(
         {
             f"replicates {fault} at the thousandfold step": float(count)

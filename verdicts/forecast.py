@@ -54,7 +54,7 @@ def floor_of(
     """What the floor will do to a metric; None if no coordinate is below it.
 
     The gradients are those of NumPyro's NUTS on the Gaussian whose covariance is the inverse
-    information, with the prior's curvature where it is to be had, under the predicted metrics.
+    Fisher, under the predicted metrics.
 
     Args:
         own: the model; it has a Fisher information.

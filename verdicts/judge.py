@@ -227,7 +227,11 @@ def data_statistics(experiment: Experiment, count: int) -> list[Statistic]:
                 statistic,
                 scale="linear",
                 margin=HALF if statistic.margin == ONE_DIRECTION else statistic.margin,
-                rounding=rounding,
+                rounding=(
+                    2 * tolerance * rounding + rounding**2  # of a square, about the margin
+                    if statistic.margin == tolerance**2
+                    else rounding
+                ),
             )
             for statistic in _pooled(chosen, "data in hidden entries", tolerance)
         ]

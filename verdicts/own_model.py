@@ -48,6 +48,9 @@ APART = 5.0  # standard deviations between a point and where chains are: its cur
 SCALES: tuple[Scale, Scale] = ("linear", "log")  # beside the diagonal, and on it
 OBSERVATIONS, WITH_PRIOR = "inverse Fisher", "inverse Fisher with the prior"
 COVARIANCE = "posterior covariance"
+RATIO = "the ratio"
+WHITENED = "M⁻¹ in units of the prediction"
+DATA = "what the data contribute"
 SMALL = 0.02  # relative: of what differs by less nothing is said
 
 
@@ -126,7 +129,15 @@ class Adaptation:
     _runs: list[WarmUp] = field(default_factory=list)  # the first is not judged
 
     def __post_init__(self) -> None:
-        if len(self.nuts.window_ends) == 0 or self.largest_block >= self.nuts.last_window:
+        windows = np.diff([self.nuts.first_interval, *self.nuts.window_ends])
+        enough = len(windows) and self.largest_block < windows[-1]
+        if enough and not self.regularise and self.largest_block >= windows.min():
+            raise UsageError(
+                f"without regularisation the {windows.min()} draws of the shortest window leave a "
+                f"block of {self.largest_block} coordinates singular: give a metric of smaller "
+                "blocks, or rescale the parameters"
+            )
+        if not enough:
             raise UsageError(
                 f"{self.settings.num_warmup} warm-up steps are too few for a block of "
                 f"{self.largest_block} coordinates: give more, or a metric of smaller blocks"
@@ -241,14 +252,17 @@ class Adaptation:
                     i, j, same.intervals, Reading.UNDECIDED, laplace, reason, same.replicates
                 )
             predicted = self._masked(self.posterior.covariance)
-            found = self._compared(i, j, predicted, error=float(self.posterior.error[i, j]))
+            found = self._compared(i, j, predicted, error=self.posterior.largest_error)
             reason = self._parts(i, j, predicted, "geometry")
         reading = {
-            Status.PASS: self._read(i, j, found.intervals[0]),
+            Status.PASS: self._read(found.intervals[0]),
             Status.FAIL: Reading.WRONG,
             Status.INCONCLUSIVE: Reading.UNDECIDED,
         }[found.status]
-        if reading is Reading.WRONG:
+        off = [e for e in found.intervals[1:] if e.outside and not found.intervals[0].outside]
+        if reading is Reading.WRONG and off:
+            reason = f"{off[0].entry} is {off[0].found:.3g}, expected {off[0].expected:.3g}"
+        elif reading is Reading.WRONG:
             reason = f"not what is predicted by {reason}" if reason else "not what long runs find"
         elif reading is Reading.UNDECIDED:
             certain = same.status is Status.FAIL
@@ -272,7 +286,7 @@ class Adaptation:
         settings, estimator, window = self.settings, self.estimator, self.nuts.last_window
         expected = target if exact else self.regularised(target)
         centre = whiten(expected[None], self.reference)[0]
-        tolerance = settings.tolerance + (self._error(i, j) if error is None else error)
+        tolerance = settings.tolerance + (self._error if error is None else error)
         margin = tolerance
         if i != j:
             margin *= float(np.sqrt(centre[i, i] * centre[j, j]))
@@ -282,10 +296,13 @@ class Adaptation:
         def statistics(count: int) -> list[Statistic]:
             tuned, scale = self.tuned(count), SCALES[i == j]
             values = whiten(tuned, self.reference)[:, i, j]
-            found = [Statistic("", values, float(centre[i, j]), scale, margin)]
+            found = [Statistic(RATIO, values, float(centre[i, j]), scale, margin)]
+            if not exact:  # in units of the prediction no direction hides behind another
+                whole = whiten(tuned, expected)[:, i, j]
+                found.append(Statistic(WHITENED, whole, float(i == j), scale, tolerance))
             if hidden:
                 parts = whiten(estimator.data_part(tuned, window), target)[:, i, j]
-                found.append(Statistic("data", parts, float(i == j), "linear"))
+                found.append(Statistic(DATA, parts, float(i == j), "linear"))
             return found
 
         cap = settings.replicates
@@ -297,12 +314,13 @@ class Adaptation:
             cap=min(cap, SETTLING * BATCH) if error is None and not self.why_no_fisher else cap,
         )
 
-    def _read(self, i: int, j: int, ratio: Interval) -> Reading:
-        return read(ratio, self.settings.tolerance + self._error(i, j))
+    def _read(self, ratio: Interval) -> Reading:
+        return read(ratio, self.settings.tolerance + self._error)
 
-    def _error(self, i: int, j: int) -> float:
+    @property
+    def _error(self) -> float:
         """What the reference itself is not known to, relative."""
-        return float(self.posterior.error[i, j]) if self.why_no_fisher else 0.0
+        return self.posterior.largest_error if self.why_no_fisher else 0.0
 
     def _told(
         self,
@@ -326,12 +344,13 @@ class Adaptation:
             scale=SCALES[i == j],
             reason=reason,
             others={name: self._other(i, j, tuned, other) for name, other in self.others.items()},
-            margin=self.settings.tolerance + self._error(i, j),
+            margin=self.settings.tolerance + self._error,
             replicates=replicates,
         )
 
     def _other(self, i: int, j: int, tuned: np.ndarray, reference: np.ndarray) -> Other:
-        margin, alpha = self.settings.tolerance, self.settings.false_alarm
+        entries = np.count_nonzero(np.tril(self.mask))
+        margin, alpha = self.settings.tolerance, self.settings.false_alarm / entries
         values, perfect = whiten(tuned, reference)[:, i, j], float(i == j)
         found = interval(Statistic("", values, perfect, SCALES[i == j]), margin, alpha)
         word = "matches" if found.inside else "differs" if found.outside else "undecided"
@@ -393,6 +412,11 @@ class Adaptation:
                 raise BackendFaultError(
                     "NumPyro's warm-up left values that are not finite: its chains ran off. Is "
                     "the posterior proper?"
+                )
+            last = np.diagonal(run.matrices[:, -1], axis1=1, axis2=2)
+            if number_now > 0 and np.any(last <= 0):
+                raise BackendFaultError(
+                    "NumPyro's warm-up left variances of zero: its chains did not move"
                 )
             self._runs.append(run)
         return self._runs[number]

@@ -54,6 +54,11 @@ class PosteriorMoments:
     how: str
     trouble: str
 
+    @property
+    def largest_error(self) -> float:
+        """Relative, of the variance in any direction: the largest that such errors allow."""
+        return float(np.linalg.norm(self.error, 2))
+
 
 def posterior_moments(
     own: OwnModel, starts: np.ndarray, seed: int, tolerance: float, false_alarm: float

@@ -58,7 +58,10 @@ def read(found: Interval, margin: float) -> Reading:
         return Reading.WRONG
     if not found.inside:
         return Reading.UNDECIDED
-    perfect = replace(found, expected=1.0 if found.scale == "log" else 0.0, margin=margin)
+    if found.scale == "log":
+        perfect = replace(found, expected=1.0, margin=margin)
+    else:  # in units of the predicted scales
+        perfect = replace(found, expected=0.0, margin=max(margin, found.margin))
     if perfect.inside:
         return Reading.MATCHES
     if perfect.outside or abs(perfect.offset(found.expected)) >= 1:
@@ -105,6 +108,11 @@ def _parts(found: Interval, geometry: float) -> str:
     sign = "" if found.scale == "log" else "+"
     told = [f"{name} {size:{sign}.3g}" for name, size in sizes.items() if weights[name] >= least]
     return ", ".join(told)
+
+
+def worst_first(readings: tuple[EntryReading, ...]) -> list[EntryReading]:
+    """Wrong ones, undecided ones, those that differ, those that match; else in their order."""
+    return sorted(readings, key=lambda entry: list(reversed(Reading)).index(entry.reading))
 
 
 def overall(readings: tuple[EntryReading, ...]) -> Reading:

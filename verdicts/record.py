@@ -14,7 +14,7 @@ from invmass.verdicts.claims import CLAIMS
 from invmass.verdicts.equivalence import Verdict
 from invmass.verdicts.experiment import Experiment, Settings
 from invmass.verdicts.explain import benchmark_command, command
-from invmass.verdicts.reading import overall
+from invmass.verdicts.reading import overall, worst_first
 from invmass.verdicts.runtime import provenance, threads
 
 Settle = Callable[[str], None]  # judges a claim by its name, records, and fails unless it passes
@@ -55,7 +55,7 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
     if claim == judge.FISHER:
         readings = judge.readings(experiment, verdict)
         record["reading"] = str(overall(readings))
-        record["readings"] = [asdict(entry) for entry in readings[:SHOWN_INTERVALS]]
+        record["readings"] = [asdict(entry) for entry in worst_first(readings)[:SHOWN_INTERVALS]]
         record |= _picture(experiment, verdict)
     return record
 
