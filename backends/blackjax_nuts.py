@@ -9,12 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.schedule import last_window, stan_schedule
-from invmass.backends.replicates import replicated
-from invmass.cases.case import Case
-from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import (
+from invmass.adaptation.estimators import (
     COVARIANCE_LOW_RANK,
     FISHER_DIAGONAL,
     FISHER_LOW_RANK,
@@ -22,9 +17,14 @@ from invmass.geometry.estimators import (
     WELFORD_DIAGONAL,
     Estimator,
 )
-from invmass.geometry.families import Array
-from invmass.geometry.posterior import Posterior
-from invmass.geometry.transforms import Transforms
+from invmass.adaptation.windows import last_window, stan_schedule
+from invmass.errors import UsageError
+from invmass.model.bijectors import Transforms
+from invmass.model.case import Case
+from invmass.model.distributions import Array
+from invmass.model.posterior import Posterior
+from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.batching import replicated
 
 _RECIPES = {
     "diagonal": "welford_diag",

@@ -8,17 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.metric import make_metric, oracle_shrinkage
-from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, warm_up
-from invmass.backends.hmc.schedule import Schedule, last_window, pooled_schedule
-from invmass.backends.hmc_static import HandRolledHMC, sample_by_chain, tuned_from
-from invmass.backends.replicates import compiled
-from invmass.cases.case import Case
-from invmass.geometry.estimators import POOLED_DENSE, RUNNING_VARIANCE, Estimator
-from invmass.geometry.families import Array
-from invmass.geometry.posterior import Posterior
-from invmass.geometry.transforms import Transforms
+from invmass.adaptation.estimators import POOLED_DENSE, RUNNING_VARIANCE, Estimator
+from invmass.adaptation.windows import Schedule, last_window, pooled_schedule
+from invmass.model.bijectors import Transforms
+from invmass.model.case import Case
+from invmass.model.distributions import Array
+from invmass.model.posterior import Posterior
+from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.batching import compiled
+
+from .hmc.metric import make_metric, oracle_shrinkage
+from .hmc.sampler import TARGET_ACCEPTANCE, warm_up
+from .hmc_static import HandRolledHMC, sample_by_chain, tuned_from
 
 SHORTEST = 50  # steps that leave room for windows, and for the step size between them
 

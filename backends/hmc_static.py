@@ -9,16 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.metric import FEWEST, make_metric, stan_shrinkage
-from invmass.backends.hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
-from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
-from invmass.backends.replicates import replicated
-from invmass.cases.case import Case
-from invmass.geometry.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
-from invmass.geometry.families import Array
-from invmass.geometry.posterior import Posterior
-from invmass.geometry.transforms import Transforms
+from invmass.adaptation.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
+from invmass.adaptation.windows import Schedule, last_window, stan_schedule
+from invmass.model.bijectors import Transforms
+from invmass.model.case import Case
+from invmass.model.distributions import Array
+from invmass.model.posterior import Posterior
+from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.batching import replicated
+
+from .hmc.metric import FEWEST, make_metric, stan_shrinkage
+from .hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
 
 
 @final

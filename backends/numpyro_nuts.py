@@ -8,12 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.replicates import compiled, replicated
-from invmass.cases.case import Case
-from invmass.geometry import families
-from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import (
+from invmass.adaptation.estimators import (
     RUNNING_COVARIANCE,
     RUNNING_VARIANCE,
     WELFORD_BLOCK,
@@ -22,9 +17,14 @@ from invmass.geometry.estimators import (
     Estimator,
     block_sites,
 )
-from invmass.geometry.families import Array, Family
-from invmass.geometry.posterior import Posterior, Site, Sites
-from invmass.geometry.transforms import LibraryTransform, Transforms
+from invmass.errors import UsageError
+from invmass.model import distributions as families
+from invmass.model.bijectors import LibraryTransform, Transforms
+from invmass.model.case import Case
+from invmass.model.distributions import Array, Family
+from invmass.model.posterior import Posterior, Site, Sites
+from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.batching import compiled, replicated
 
 
 @final

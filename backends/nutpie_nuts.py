@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.python_density import LogDensity, imported, log_density, seeds
-from invmass.cases.case import Case
-from invmass.geometry.errors import BackendFaultError, UsageError
-from invmass.geometry.estimators import FISHER_DIAGONAL, Estimator
-from invmass.geometry.families import Array
-from invmass.geometry.transforms import Transforms
+from invmass.adaptation.estimators import FISHER_DIAGONAL, Estimator
+from invmass.errors import BackendFaultError, UsageError
+from invmass.model.bijectors import Transforms
+from invmass.model.case import Case
+from invmass.model.distributions import Array
+from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.host_density import LogDensity, imported, log_density, seeds
 
 Chain = dict[str, np.ndarray]  # by draw
 

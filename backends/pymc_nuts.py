@@ -9,17 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.python_density import imported, log_density, seeds
-from invmass.cases.case import Case
-from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import (
+from invmass.adaptation.estimators import (
     BIASED_VARIANCE,
     RUNNING_COVARIANCE,
     Estimator,
 )
-from invmass.geometry.families import Array
-from invmass.geometry.transforms import Transforms
+from invmass.errors import UsageError
+from invmass.model.bijectors import Transforms
+from invmass.model.case import Case
+from invmass.model.distributions import Array
+from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.host_density import imported, log_density, seeds
 
 Chain = dict[str, np.ndarray]  # by draw; and the metric at the end
 

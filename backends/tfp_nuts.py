@@ -15,17 +15,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.metric import FEWEST, variances_of_few
-from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
-from invmass.backends.replicates import replicated
-from invmass.cases.case import Case
-from invmass.geometry import families
-from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import BIASED_VARIANCE, RUNNING_COVARIANCE, Estimator
-from invmass.geometry.families import Array, Family
-from invmass.geometry.posterior import Posterior, Site, Sites
-from invmass.geometry.transforms import LibraryTransform, Transforms
+from invmass.adaptation.estimators import BIASED_VARIANCE, RUNNING_COVARIANCE, Estimator
+from invmass.adaptation.windows import Schedule, last_window, stan_schedule
+from invmass.errors import UsageError
+from invmass.model import distributions as families
+from invmass.model.bijectors import LibraryTransform, Transforms
+from invmass.model.case import Case
+from invmass.model.distributions import Array, Family
+from invmass.model.posterior import Posterior, Site, Sites
+from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.batching import replicated
+
+from .hmc.metric import FEWEST, variances_of_few
 
 _TARGET_ACCEPTANCE = 0.85  # that of windowed_adaptive_nuts
 

@@ -1,10 +1,10 @@
-"""Every case that the suite knows, by name."""
+"""Every family of cases, in the order in which they are shown."""
 
-import fnmatch
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Iterable
 
-from invmass.cases import (
+from invmass.model.case import Case
+
+from . import (
     curved,
     gaussian,
     hierarchy,
@@ -14,57 +14,15 @@ from invmass.cases import (
     scaling,
     univariate,
 )
-from invmass.cases.case import Case
-from invmass.geometry.errors import UsageError
 
-
-@cache
-def all_cases() -> dict[str, Case]:
-    """The catalogue, in the order in which it is shown."""
-    families = (
-        gaussian.correlated_gaussians,
-        univariate.one_normal,
-        regression.curves,
-        priors.prior_only,
-        curved.far_from_gaussian,
-        hierarchy.hierarchies,
-        real_data.on_real_data,
-        scaling.gaussians,
-        scaling.paired,
-    )
-    return {case.name: case for family in families for case in family()}
-
-
-def select_cases(patterns: Sequence[str]) -> list[Case]:
-    """Cases by name, by what stands before the dash, or by a shell pattern; all if none given.
-
-    Raises:
-        UsageError: a pattern that matches nothing.
-    """
-    cases = all_cases()
-    if not patterns:
-        return list(cases.values())
-    chosen: dict[str, Case] = {}
-    for pattern in patterns:
-        found = [
-            name
-            for name in cases
-            if fnmatch.fnmatchcase(name, pattern) or name.partition("-")[0] == pattern
-        ]
-        if not found:
-            raise UsageError(f"unknown case {pattern!r}; the cases are: {', '.join(cases)}")
-        chosen |= {name: cases[name] for name in found}
-    return [case for name, case in cases.items() if name in chosen]
-
-
-def one_case(name: str) -> Case:
-    """The case of that name, or the only one that a pattern matches.
-
-    Raises:
-        UsageError: there is none, or there are several.
-    """
-    chosen = select_cases([name])
-    if len(chosen) > 1:
-        names = ", ".join(case.name for case in chosen)
-        raise UsageError(f"{name} are several cases: give one of {names}")
-    return chosen[0]
+FAMILIES: tuple[Callable[[], Iterable[Case]], ...] = (
+    gaussian.correlated_gaussians,
+    univariate.one_normal,
+    regression.curves,
+    priors.prior_only,
+    curved.far_from_gaussian,
+    hierarchy.hierarchies,
+    real_data.on_real_data,
+    scaling.gaussians,
+    scaling.paired,
+)

@@ -12,19 +12,20 @@ from typing import Any
 import jax
 import pytest
 
-from invmass.backends.backend import Backend
-from invmass.backends.registry import load_backend
-from invmass.cases.catalogue import all_cases
-from invmass.isolation import workers
-from invmass.plugin import RECORD, TIMING, WRITER, option
-from invmass.verdicts.claims import CLAIMS
-from invmass.verdicts.cores import keep_to_share
-from invmass.verdicts.equivalence import Status
-from invmass.verdicts.experiment import Experiment
-from invmass.verdicts.explain import explain
-from invmass.verdicts.record import Settle, timing_record, verdict_record
-from invmass.verdicts.runtime import configure_jax
-from invmass.verdicts.selection import Cell, select_cells, settings_from
+from invmass.claims.equivalence import Status
+from invmass.claims.explain import explain
+from invmass.claims.record import Settle, timing_record, verdict_record
+from invmass.claims.registry import CLAIMS
+from invmass.pytest_plugin.isolation import workers
+from invmass.pytest_plugin.plugin import RECORD, TIMING, WRITER, option
+from invmass.runs.cores import keep_to_share
+from invmass.runs.environment import configure_jax
+from invmass.runs.experiment import Experiment
+from invmass.runs.selection import Cell, select_cells, settings_from
+from invmass.sampling.backend import Backend
+from invmass.sampling.registry import load_backend
+
+from .catalogue import all_cases
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

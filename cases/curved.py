@@ -5,9 +5,9 @@ In one of them there is nothing for M⁻¹ to be: warm-up estimates a variance t
 
 from collections.abc import Iterator
 
-from invmass.cases.case import Case
-from invmass.geometry.families import Normal, StudentT, Uniform
-from invmass.geometry.posterior import Observation, Site
+from invmass.model.case import Case
+from invmass.model.distributions import Normal, StudentT, Uniform
+from invmass.model.posterior import Observation, Site
 
 
 def far_from_gaussian() -> Iterator[Case]:

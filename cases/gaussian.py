@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from invmass.cases.case import Case
-from invmass.geometry.families import Array, Family, MultivariateNormal, Normal, Uniform
-from invmass.geometry.posterior import Observation, Site, Sites
+from invmass.model.case import Case
+from invmass.model.distributions import Array, Family, MultivariateNormal, Normal, Uniform
+from invmass.model.posterior import Observation, Site, Sites
 
 
 def _observed_mean(x: Sites, covariance: Array) -> MultivariateNormal:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.cases.case import Case
-from invmass.geometry.families import Given, Normal, TruncatedNormal
-from invmass.geometry.posterior import Observation, Site
+from invmass.model.case import Case
+from invmass.model.distributions import Given, Normal, TruncatedNormal
+from invmass.model.posterior import Observation, Site
 
 _SOURCE = (
     "Coaching in eight schools: D. B. Rubin, Journal of Educational Statistics 6 (1981); "

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from invmass.cases.case import Case
-from invmass.geometry import families
-from invmass.geometry.families import Array, Family
-from invmass.geometry.posterior import Site
+from invmass.model import distributions as families
+from invmass.model.case import Case
+from invmass.model.distributions import Array, Family
+from invmass.model.posterior import Site
 
 # Each with x* where the density of z is largest if positive values are unconstrained by log,
 # intervals by logit.

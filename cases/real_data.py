@@ -9,8 +9,8 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.cases.case import Case
-from invmass.geometry.families import (
+from invmass.model.case import Case
+from invmass.model.distributions import (
     Bernoulli,
     HalfNormal,
     LogNormal,
@@ -19,7 +19,7 @@ from invmass.geometry.families import (
     Poisson,
     TruncatedNormal,
 )
-from invmass.geometry.posterior import Observation, Site, Sites
+from invmass.model.posterior import Observation, Site, Sites
 
 
 def on_real_data() -> Iterator[Case]:

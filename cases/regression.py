@@ -4,16 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from invmass.cases.case import Case
-from invmass.cases.univariate import normal_scores
-from invmass.geometry.families import (
+from invmass.model.case import Case
+from invmass.model.distributions import (
     Dirichlet,
     HalfNormal,
     Multinomial,
     Normal,
     Uniform,
 )
-from invmass.geometry.posterior import Observation, Site
+from invmass.model.posterior import Observation, Site
+
+from .univariate import normal_scores
 
 
 def curves() -> Iterator[Case]:

@@ -6,9 +6,9 @@ from itertools import product
 import jax.numpy as jnp
 import numpy as np
 
-from invmass.cases.case import Case
-from invmass.geometry.families import Array, Normal
-from invmass.geometry.posterior import Observation, Site, Sites
+from invmass.model.case import Case
+from invmass.model.distributions import Array, Normal
+from invmass.model.posterior import Observation, Site, Sites
 
 _CORRELATION = 0.5  # of neighbours
 _DIMENSIONS = (2, 10, 50, 100, 1000)

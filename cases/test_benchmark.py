@@ -12,11 +12,12 @@ import jax
 import numpy as np
 import pytest
 
-from invmass.backends.backend import Draws, Tuned
-from invmass.verdicts import effective, warm_start
-from invmass.verdicts.experiment import NUM_SAMPLES, Experiment
-from invmass.verdicts.runtime import load, peak_memory
-from invmass.verdicts.warm_start import Begin
+from invmass.runs.environment import load, peak_memory
+from invmass.runs.experiment import NUM_SAMPLES, Experiment
+from invmass.sampling.backend import Draws, Tuned
+from invmass.studies import effective_sample_size as effective
+from invmass.studies import warm_start
+from invmass.studies.warm_start import Begin
 
 ROUNDS, WARM_UP_ROUNDS = 5, 1  # of each turn
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from invmass.verdicts import conduct
-from invmass.verdicts.record import Settle
+from invmass.claims import conduct
+from invmass.claims.record import Settle
 
 
 @pytest.mark.invmass_claim(conduct.CONTRACT)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from invmass.verdicts import judge
-from invmass.verdicts.record import Settle
+from invmass.claims import judge
+from invmass.claims.record import Settle
 
 
 @pytest.mark.invmass_claim(judge.FISHER)

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.stats
 
-from invmass.cases.case import Case
-from invmass.geometry.families import Array, HalfNormal, Normal
-from invmass.geometry.posterior import Observation, Site, Sites
+from invmass.model.case import Case
+from invmass.model.distributions import Array, HalfNormal, Normal
+from invmass.model.posterior import Observation, Site, Sites
 
 _DRAWS = 50
 

@@ -12,10 +12,10 @@ import pandas as pd
 
 from invmass.reports import calibration as measured
 from invmass.reports import evidence
-from invmass.reports.cells import load_cells
 from invmass.reports.figures import calibrated
-from invmass.reports.wording import markdown
-from invmass.verdicts.calibration import CAP
+from invmass.results.cells import load_cells
+from invmass.results.wording import markdown
+from invmass.studies.calibration import CAP
 
 HERE = Path(__file__).parent
 INTRODUCTION = """# How often a verdict errs

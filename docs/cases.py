@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from invmass.cases.case import Case, Truth
-from invmass.cases.catalogue import all_cases
-from invmass.direct import in_brief, reference
-from invmass.geometry.estimators import WELFORD_DENSE
-from invmass.geometry.whitening import whiten
+from invmass.adaptation.estimators import WELFORD_DENSE
+from invmass.cli.direct import in_brief, reference
+from invmass.model.case import Case, Truth
+from invmass.model.catalogue import all_cases
+from invmass.whitening import whiten
 
 FOLDER = Path(__file__).parent / "cases"
 DRAWS, WINDOW = 20_000, 500  # of a picture; of the last window of 1,000 steps

@@ -6,9 +6,9 @@ import blackjax
 import jax
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Lack, Tuned
-from invmass.backends.hmc.schedule import last_window, stan_schedule
-from invmass.geometry.estimators import WELFORD_DIAGONAL
+from invmass.adaptation.estimators import WELFORD_DIAGONAL
+from invmass.adaptation.windows import last_window, stan_schedule
+from invmass.sampling.backend import Backend, Draws, Lack, Tuned
 
 
 class WindowedNUTS(Backend):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from invmass.cases.case import Case
-from invmass.geometry.families import Normal
-from invmass.geometry.posterior import Observation, Site
+from invmass.model.case import Case
+from invmass.model.distributions import Normal
+from invmass.model.posterior import Observation, Site
 
 
 def means():

@@ -16,13 +16,14 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from faults.catalogue import FAULTS, RIGHT, UNSEEN, Fault  # noqa: E402
 
-from invmass import grid  # noqa: E402
-from invmass.options import options  # noqa: E402
-from invmass.reports import evidence, wording  # noqa: E402
-from invmass.reports.cells import finished, load_cells  # noqa: E402
-from invmass.reports.rows import RowWriter  # noqa: E402
-from invmass.sweeps import numbers, seeds_option  # noqa: E402
-from invmass.verdicts.sweep import Stretch, judge_stretch, lost_rows  # noqa: E402
+from invmass.cli.options import options  # noqa: E402
+from invmass.cli.sweep import numbers, seeds_option  # noqa: E402
+from invmass.reports import evidence  # noqa: E402
+from invmass.results import wording  # noqa: E402
+from invmass.results.cells import finished, load_cells  # noqa: E402
+from invmass.results.rows import RowWriter  # noqa: E402
+from invmass.runs import executor as grid  # noqa: E402
+from invmass.studies.sweep import Stretch, judge_stretch, lost_rows  # noqa: E402
 
 INTRODUCTION = """# Planted faults
 

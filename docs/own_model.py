@@ -11,10 +11,10 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.infer import MCMC, NUTS
 
-from invmass.cases.case import Case
-from invmass.verdicts.experiment import Settings
-from invmass.verdicts.own_model import Adaptation
-from invmass.verdicts.saving import saving
+from invmass.model.case import Case
+from invmass.runs.experiment import Settings
+from invmass.user_model.adaptation import Adaptation
+from invmass.user_model.saving import saving
 
 # A correlated Gaussian under a bounded prior: what NUTS sees is the logit of each coordinate.
 

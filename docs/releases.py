@@ -10,8 +10,8 @@ import pandas as pd
 
 from invmass.reports.figures import speed
 from invmass.reports.releases import releases
-from invmass.reports.rows import load_rows
-from invmass.reports.wording import known, markdown, number
+from invmass.results.rows import load_rows
+from invmass.results.wording import known, markdown, number
 
 HERE = Path(__file__).parent
 PAGE = """# From release to release

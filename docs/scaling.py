@@ -10,8 +10,8 @@ import pandas as pd
 
 from invmass.reports import tables, timings
 from invmass.reports.figures import speed
-from invmass.reports.rows import load_rows
-from invmass.reports.wording import AXES, markdown, number
+from invmass.results.rows import load_rows
+from invmass.results.wording import AXES, markdown, number
 
 HERE = Path(__file__).parent
 PAGE = """# How cost grows

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from invmass.adaptation.condition_number import condition, usable_condition
+from invmass.adaptation.windows import pooled_schedule
 from invmass.backends.hmc.leapfrog import ValueAndGradient
 from invmass.backends.hmc.metric import (
     Metric,
@@ -27,16 +29,14 @@ from invmass.backends.hmc.metric import (
     velocity,
 )
 from invmass.backends.hmc.sampler import PATH_LENGTH, WarmedUp, draw, draw_noise, warm_up
-from invmass.backends.hmc.schedule import pooled_schedule
-from invmass.backends.registry import load_backend
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.families import Array
-from invmass.geometry.quality import condition, usable_condition
-from invmass.reports.wording import markdown
-from invmass.verdicts import effective
-from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.runtime import configure_jax, peak_memory, provenance
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import Array
+from invmass.results.wording import markdown
+from invmass.runs.environment import configure_jax, peak_memory, provenance
+from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.registry import load_backend
+from invmass.studies import effective_sample_size as effective
 
 PAGE = Path(__file__).parent / "speed.md"
 ROUNDS = 21

@@ -10,18 +10,18 @@ if not (_here / "cases").is_dir():  # a checkout: the other floors are our neigh
     __path__.append(str(_here.parent))
 
 if TYPE_CHECKING:
-    from invmass.exporting import export
+    from invmass.cli.export import export
     from invmass.notebook import Answer, check, judge
-    from invmass.reports.rows import load_rows
+    from invmass.results.rows import load_rows
 
 # Where each public name is defined. Imported when it is asked for: pytest imports this package in
 # whatever session it is installed, and JAX must not be there before it is configured.
 _PUBLIC = {
     "Answer": "invmass.notebook",
     "check": "invmass.notebook",
-    "export": "invmass.exporting",
+    "export": "invmass.cli.export",
     "judge": "invmass.notebook",
-    "load_rows": "invmass.reports.rows",
+    "load_rows": "invmass.results.rows",
 }
 __all__ = ["Answer", "__version__", "check", "export", "judge", "load_rows"]
 

@@ -7,23 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invmass.backends.backend import Backend
-from invmass.backends.recorded.reading import read
-from invmass.backends.registry import check_metrics, load_backend, without_regularisation
-from invmass.cases.case import Case
-from invmass.cases.catalogue import one_case
-from invmass.cases.own_model import OwnModel, Structure
-from invmass.geometry.errors import UsageError
-from invmass.own_model import METRICS, in_words, load_own_model, on_the_covariance
-from invmass.verdicts.claims import answers
-from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.judge import FISHER
-from invmass.verdicts.own_model import Adaptation
-from invmass.verdicts.reading import Reading
-from invmass.verdicts.record import SHOWN_DIMENSION, SHOWN_REPLICATES, answer_record
-from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
-from invmass.verdicts.saving import saving
-from invmass.verdicts.selection import metrics_for
+from invmass.claims.judge import FISHER
+from invmass.claims.reading import Reading
+from invmass.claims.record import SHOWN_DIMENSION, SHOWN_REPLICATES, answer_record
+from invmass.claims.registry import answers
+from invmass.errors import UsageError
+from invmass.model.case import Case
+from invmass.model.catalogue import one_case
+from invmass.recorded.reading import read
+from invmass.results.reports import report_module
+from invmass.runs.experiment import Experiment, Settings
+from invmass.runs.selection import metrics_for
+from invmass.sampling.backend import Backend
+from invmass.sampling.registry import check_metrics, load_backend, without_regularisation
+from invmass.studies.recorded_matrices import recorded_answers, recorded_experiment, recorded_record
+from invmass.user_model.adaptation import Adaptation
+from invmass.user_model.loading import METRICS, load_own_model
+from invmass.user_model.model import OwnModel, Structure
+from invmass.user_model.saving import saving
+from invmass.user_model.summary import in_words, on_the_covariance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,8 +94,8 @@ class Answer:
         Raises:
             UsageError: no matrix was judged against the inverse Fisher.
         """
-        from invmass.reports.figures import matrices  # its libraries are slow to import
-        from invmass.reports.rows import as_table
+        matrices = report_module("figures.matrices")
+        from invmass.results.rows import as_table
 
         for case in dict.fromkeys(row["case"] for row in self.rows):
             table = as_table(self.rows)
@@ -110,8 +112,8 @@ class Answer:
         return str(self)
 
     def _repr_html_(self) -> str:
-        from invmass.reports.figures import matrices
-        from invmass.reports.rows import as_table
+        matrices = report_module("figures.matrices")
+        from invmass.results.rows import as_table
 
         table = as_table(self.rows)
         cases = dict.fromkeys(row["case"] for row in self.rows)
@@ -125,7 +127,7 @@ class Answer:
         return f"<div>{''.join(parts)}</div>"
 
     def _shown(self) -> "pd.DataFrame":
-        from invmass.reports.wording import MISSING, number
+        from invmass.results.wording import MISSING, number
 
         frame = self.to_frame()[list(_SHOWN)]
         numbers = ["found", "low", "high", "expected"]
@@ -207,7 +209,7 @@ def judge(
     Args:
         source: a path, several, or an InferenceData in memory.
         case: what they were tuned on.
-        estimator: by which rule, a name of `invmass.geometry.estimators.ESTIMATORS`.
+        estimator: by which rule, a name of `invmass.adaptation.estimators.ESTIMATORS`.
         window: draws of the last window, if the source does not say.
         space: whose z it is; "stan", "stan-2.36" or a backend's name.
         settings: `tolerance`, `false_alarm`.

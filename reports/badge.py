@@ -5,7 +5,9 @@ import json
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from invmass.reports import summary, tables, wording
+from invmass.results import wording
+
+from . import summary, tables
 
 LABEL = "inverse mass matrix"
 COLOURS = {"pass": "#00694d", "fail": "#a83f00", "error": "#97386c", "inconclusive": "#7a5200"}

@@ -13,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from invmass.geometry.errors import NoOverlapError, UsageError
-from invmass.reports import rounds, tables, wording
+from invmass.errors import NoOverlapError, UsageError
+from invmass.results import wording
+
+from . import rounds, tables
 
 FACTOR, LEVEL = 1.15, 0.001
 CONVERGES = "converges to its target"  # of its entries M⁻¹ is called changed

@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from invmass.geometry.whitening import whiten
-from invmass.reports import tables, wording
+from invmass.results import wording
+from invmass.whitening import whiten
+
+from . import tables
 
 FURTHEST = 12  # entries told of one verdict
 NEGLIGIBLE = 1e-12  # an expected correlation of so much is zero, in rounding error

@@ -6,7 +6,7 @@ The commit is that of the suite's checkout; where a wheel was called in another,
 import numpy as np
 import pandas as pd
 
-from invmass.reports import tables
+from . import tables
 
 COUNTED = ("pass", "fail", "inconclusive", "error", "expected failure")
 LINE = ["commit", *tables.PLACE]

@@ -7,7 +7,9 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from invmass.reports import tables, wording
+from invmass.results import wording
+
+from . import tables
 
 # An inconclusive verdict is never green.
 _ELEMENTS = {

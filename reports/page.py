@@ -12,16 +12,18 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from invmass.geometry.errors import RowsError
-from invmass.reports import evidence, summary, tables, timings, wording
-from invmass.reports.badge import badge_json, badge_svg
-from invmass.reports.calibration import error_rates
-from invmass.reports.details import details
-from invmass.reports.figures import calibrated, explored, matrices, speed
-from invmass.reports.history import commits
-from invmass.reports.junit import junit
-from invmass.reports.plain_json import finite, plain_json
-from invmass.reports.releases import releases
+from invmass.errors import RowsError
+from invmass.results import wording
+from invmass.results.plain_json import finite, plain_json
+
+from . import evidence, summary, tables, timings
+from .badge import badge_json, badge_svg
+from .calibration import error_rates
+from .details import details
+from .figures import calibrated, explored, matrices, speed
+from .history import commits
+from .junit import junit
+from .releases import releases
 
 OPEN = ("fail", "error", "inconclusive")
 MOST_TOLD = 5  # of what does not hold, and of what is known not to, at the top

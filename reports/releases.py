@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from packaging.version import InvalidVersion, Version
 
-from invmass.reports import tables, timings
+from . import tables, timings
 
 COUNTED = ("pass", "fail", "inconclusive", "error")
 OWN = "invmass"  # it is the measure, and not what is measured

@@ -6,7 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from invmass.reports import tables, wording
+from invmass.results import wording
+
+from . import tables
 
 
 @dataclass(frozen=True)

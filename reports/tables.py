@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from invmass.reports import wording
+from invmass.results import wording
 
 HEADLINE = "inverse Fisher"
 NOTEBOOK = "notebook-"  # the cases that come first, and in pictures

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import scipy.stats
 
-from invmass.reports import rounds, tables, wording
+from invmass.results import wording
+
+from . import rounds, tables
 
 CONFIDENCE = 0.95  # of the interval of a median
 KEYS = (*tables.COMBINATION, "replicates")

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from invmass.isolation import workers
-from invmass.verdicts.cores import keep_to_share
+from invmass.pytest_plugin.isolation import workers
+from invmass.runs.cores import keep_to_share
 
 
 def pytest_configure(config: pytest.Config) -> None:

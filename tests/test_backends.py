@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from invmass.backends.backend import Tuned
 from invmass.backends.blackjax_nuts import _matrix
-from invmass.backends.python_density import imported
-from invmass.backends.registry import OWN, load_backend, select_backends
-from invmass.backends.replicates import devices
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import BackendFaultError, BackendUnavailableError, UsageError
-from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.selection import select_cells
+from invmass.errors import BackendFaultError, BackendUnavailableError, UsageError
+from invmass.model.catalogue import all_cases
+from invmass.runs.experiment import Experiment, Settings
+from invmass.runs.selection import select_cells
+from invmass.sampling.backend import Tuned
+from invmass.sampling.batching import devices
+from invmass.sampling.host_density import imported
+from invmass.sampling.registry import OWN, load_backend, select_backends
 
 REPLICATES = 16
 
@@ -71,10 +71,10 @@ def test_supplied_metric_is_kept_and_used(name: str, metric: str) -> None:
 ON_TWO_DEVICES = """
 import sys
 import jax, numpy as np
-from invmass.backends.registry import load_backend
-from invmass.backends.replicates import compiled
-from invmass.cases.catalogue import all_cases
-from invmass.verdicts.experiment import Experiment, Settings
+from invmass.sampling.registry import load_backend
+from invmass.sampling.batching import compiled
+from invmass.model.catalogue import all_cases
+from invmass.runs.experiment import Experiment, Settings
 
 case = all_cases()["notebook-uniform"]
 settings = Settings(num_warmup=100)
@@ -304,7 +304,7 @@ other = brought_by_others:Other
 misnamed = brought_by_others:Other
 """
 OTHER = """from invmass.backends.hmc_static import HandRolledHMC
-from invmass.backends.backend import Backend
+from invmass.sampling.backend import Backend
 members = {name: getattr(HandRolledHMC, name) for name in Backend.__abstractmethods__}
 Other = type("Other", (Backend,), members | {"name": "other", "estimators": {}})
 """
@@ -318,7 +318,7 @@ def test_entry_point_takes_no_name_of_ours_and_has_that_of_its_backend(tmp_path:
     (metadata / "METADATA").write_text("Name: brought_by_others\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
     code = (
-        "from invmass.backends.registry import load_backend\n"
+        "from invmass.sampling.registry import load_backend\n"
         "print(type(load_backend('other')).__name__, type(load_backend('hmc')).__name__)\n"
         "load_backend('misnamed')"
     )

@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 import scipy.optimize
 
-from invmass.options import FAIL, INCONCLUSIVE
+from invmass.claims.equivalence import Statistic
+from invmass.cli.options import FAIL, INCONCLUSIVE
+from invmass.cli.sweep import _promises
 from invmass.reports import calibration as measured
-from invmass.sweeps import _promises
-from invmass.verdicts.calibration import Trial, calibrate, divergences, wald_bound
-from invmass.verdicts.equivalence import Statistic
-from invmass.verdicts.experiment import Settings
-from invmass.verdicts.sweep import Combination
+from invmass.runs.experiment import Settings
+from invmass.studies.calibration import Trial, calibrate, divergences, wald_bound
+from invmass.studies.sweep import Combination
 
 VERDICTS = 200
 
@@ -40,7 +40,7 @@ def test_wrong_answers_at_the_margin_are_no_more_than_promised(rows: pd.DataFram
 
 def test_broken_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were α not divided over the looks, and spent on one side alone, it would show."""
-    from invmass.verdicts import equivalence
+    from invmass.claims import equivalence
 
     right = equivalence.look
 

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from invmass.cases.case import Truth
-from invmass.cases.catalogue import all_cases, select_cases
+from invmass.adaptation.estimators import Estimator, Regularisation, Rule
 from invmass.cases.hierarchy import hierarchies
 from invmass.cases.real_data import on_real_data
-from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import Estimator, Regularisation, Rule
-from invmass.geometry.posterior import Posterior
-from invmass.geometry.precision import float64
-from invmass.geometry.transforms import Exp, LibraryTransform
+from invmass.errors import UsageError
+from invmass.model.bijectors import Exp, LibraryTransform
+from invmass.model.case import Truth
+from invmass.model.catalogue import all_cases, select_cases
+from invmass.model.posterior import Posterior
+from invmass.model.precision import float64
 
 DENSE = Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN)
 DIAGONAL = Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN)

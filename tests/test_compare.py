@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from invmass.cli import main
-from invmass.geometry.errors import NoOverlapError, UsageError
+from invmass.cli.main import main
+from invmass.errors import NoOverlapError, UsageError
 from invmass.reports import comparison, rounds
-from invmass.reports.rows import RowWriter, load_rows
+from invmass.results.rows import RowWriter, load_rows
 
 Row = dict[str, Any]
 

@@ -10,14 +10,15 @@ import pytest
 from faults.reported import KeepsSuppliedUnused
 from faults.sampler import Replaced
 
-from invmass.backends.backend import Backend, Draws, Tuned
 from invmass.backends.hmc_static import HandRolledHMC
-from invmass.cases.catalogue import all_cases
-from invmass.cases.motion import Motion
-from invmass.geometry.errors import UsageError
-from invmass.verdicts import claims, conduct, judge
-from invmass.verdicts.equivalence import Statistic, Status, Verdict, interval
-from invmass.verdicts.experiment import Experiment, Settings
+from invmass.claims import conduct, judge
+from invmass.claims import registry as claims
+from invmass.claims.equivalence import Statistic, Status, Verdict, interval
+from invmass.errors import UsageError
+from invmass.model.catalogue import all_cases
+from invmass.model.motion import Motion
+from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.backend import Backend, Draws, Tuned
 
 Claim = Callable[[Experiment], Verdict]
 

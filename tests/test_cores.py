@@ -11,7 +11,7 @@ import pytest
 from affinity import all_cores, on_all_cores
 from faults.wrapped import Wrapped
 
-from invmass.reports.rows import load_rows
+from invmass.results.rows import load_rows
 
 HERE = Path(__file__).parent
 ALL = all_cores()
@@ -19,7 +19,7 @@ CORES = len(ALL)
 pytestmark = pytest.mark.skipif(CORES < 2, reason="there are no cores to share out")
 KEEP = """
 import os
-from invmass.verdicts.cores import keep_to_cores
+from invmass.runs.cores import keep_to_cores
 keep_to_cores({number})
 print(*os.sched_getaffinity(0), flush=True)
 input()

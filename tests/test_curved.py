@@ -6,8 +6,8 @@ import numpy as np
 import scipy.integrate
 import scipy.stats
 
-from invmass.cases.case import Truth
-from invmass.cases.catalogue import all_cases
+from invmass.model.case import Truth
+from invmass.model.catalogue import all_cases
 
 
 def truth_of(name: str) -> Truth:

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
-from invmass.direct import in_brief
-from invmass.new_backend import render
-from invmass.verdicts.claims import CLAIMS
+from invmass.claims.registry import CLAIMS
+from invmass.cli.direct import in_brief
+from invmass.cli.new_backend import render
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
 
 DOCS = Path(__file__).parents[1] / "docs"
 REMEDY = "run python docs/cases.py"

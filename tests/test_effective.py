@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import polygamma
 
-from invmass.geometry.families import Array
-from invmass.verdicts.effective import e_bfmi
+from invmass.model.distributions import Array
+from invmass.studies.effective_sample_size import e_bfmi
 
 
 def gaussian(z: Array) -> Array:

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from invmass.verdicts.equivalence import Statistic, Status, exact, interval, look, sequential
+from invmass.claims.equivalence import Statistic, Status, exact, interval, look, sequential
 
 
 def log_normal(expectation: float, sd: float, count: int, seed: int) -> np.ndarray:

@@ -7,10 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from invmass.backends.registry import load_backend
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import (
+from invmass.adaptation.estimators import (
     COVARIANCE_LOW_RANK,
     FISHER_DIAGONAL,
     FISHER_LOW_RANK,
@@ -19,7 +16,10 @@ from invmass.geometry.estimators import (
     LowRank,
     geometric_mean,
 )
-from invmass.verdicts.experiment import Experiment, Settings
+from invmass.errors import UsageError
+from invmass.model.catalogue import all_cases
+from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.registry import load_backend
 
 
 def correlated(correlation: float) -> np.ndarray:

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from invmass.cases.catalogue import all_cases
+from invmass.model.catalogue import all_cases
 from invmass.reports.figures import explored
 from invmass.reports.page import html
-from invmass.reports.rows import RowWriter, load_rows
-from invmass.verdicts.experiment import Settings
-from invmass.verdicts.exploration import explore
+from invmass.results.rows import RowWriter, load_rows
+from invmass.runs.experiment import Settings
+from invmass.studies.exploration import explore
 
 SIZES, STEPS = (0.1, 0.4, 1.2, 1.9, 2.2), (1, 4, 16, 64)
 

@@ -13,16 +13,16 @@ from click.testing import CliRunner
 from stan_interpreter import evaluated, log_density
 
 import invmass
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
-from invmass.cases.stan.expressions import Expression, Known, Tracer
-from invmass.cases.stan.names import stan_name
-from invmass.cases.stan.program import stan_program
-from invmass.exporting import export_
-from invmass.geometry.errors import UsageError
-from invmass.geometry.families import Given, Normal, Poisson, TruncatedNormal
-from invmass.geometry.posterior import Observation, Site
-from invmass.geometry.precision import float64
+from invmass.cli.export import export_
+from invmass.errors import UsageError
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import Given, Normal, Poisson, TruncatedNormal
+from invmass.model.posterior import Observation, Site
+from invmass.model.precision import float64
+from invmass.model.stan.expressions import Expression, Known, Tracer
+from invmass.model.stan.names import stan_name
+from invmass.model.stan.program import stan_program
 
 NOTEBOOK = """\
 // notebook-uniform: y ~ N(x, [[1, 0.09], [0.09, 0.01]]), y = (2, 1); x ~ Uniform(-10, 10)

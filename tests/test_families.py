@@ -9,7 +9,7 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from invmass.geometry.families import (
+from invmass.model.distributions import (
     LKJ,
     Array,
     Bernoulli,
@@ -33,7 +33,7 @@ from invmass.geometry.families import (
     TruncatedNormal,
     Uniform,
 )
-from invmass.geometry.precision import float64
+from invmass.model.precision import float64
 
 THETA = np.array([0.7, -0.4, 0.3])
 ABSCISSAE = np.array([-1.0, 0.5, 2.0, 3.0])

@@ -3,10 +3,10 @@
 import pytest
 from faults.catalogue import FAULTS, RIGHT, Fault
 
-from invmass.geometry.errors import BackendFaultError
-from invmass.verdicts import conduct, judge
-from invmass.verdicts.claims import CLAIMS, answers
-from invmass.verdicts.equivalence import Status
+from invmass.claims import conduct, judge
+from invmass.claims.equivalence import Status
+from invmass.claims.registry import CLAIMS, answers
+from invmass.errors import BackendFaultError
 
 # of each kind the weakest that is surely seen: docs/faults.py judges them all, at ten seeds
 WEAKEST = {

@@ -8,19 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from invmass.cases.catalogue import all_cases
-from invmass.geometry import fisher
-from invmass.geometry.errors import SingularFisherError, UsageError
-from invmass.geometry.families import (
+from invmass.errors import SingularFisherError, UsageError
+from invmass.model import fisher
+from invmass.model.bijectors import Identity
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import (
     Array,
     HalfNormal,
     MultivariateNormal,
     Normal,
     Uniform,
 )
-from invmass.geometry.posterior import Observation, Posterior, Site, Sites
-from invmass.geometry.precision import float64
-from invmass.geometry.transforms import Identity
+from invmass.model.posterior import Observation, Posterior, Site, Sites
+from invmass.model.precision import float64
 
 COVARIANCE = np.array([[1.0, 0.09], [0.09, 0.01]])
 ABSCISSAE = np.linspace(-1.0, 2.0, 7)

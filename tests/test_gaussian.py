@@ -8,17 +8,17 @@ import pytest
 import scipy.special
 import scipy.stats
 
-from invmass.cases.case import Truth
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import InvmassError
-from invmass.geometry.estimators import (
+from invmass.adaptation.estimators import (
     COVARIANCE_LOW_RANK,
     FISHER_LOW_RANK,
     WELFORD_DIAGONAL,
 )
-from invmass.geometry.families import Array
-from invmass.geometry.gaussian import ConditionallyGaussian, Gaussian
-from invmass.geometry.precision import float64
+from invmass.errors import InvmassError
+from invmass.model.case import Truth
+from invmass.model.catalogue import all_cases
+from invmass.model.conditional_gaussian import ConditionallyGaussian, Gaussian
+from invmass.model.distributions import Array
+from invmass.model.precision import float64
 
 SCHOOLS = np.array([28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0])
 ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])

@@ -8,8 +8,8 @@ import pytest
 
 from invmass.reports.history import commits
 from invmass.reports.page import html
-from invmass.reports.rows import RowWriter, load_rows
-from invmass.verdicts import runtime
+from invmass.results.rows import RowWriter, load_rows
+from invmass.runs import environment as runtime
 
 
 def verdict(commit: str | None, case: str, found: float, status: str) -> dict[str, object]:
@@ -59,7 +59,7 @@ def test_commits_are_on_the_page_where_there_are_two(rows: pd.DataFrame) -> None
 def test_wheel_names_the_commit_of_the_checkout_that_it_is_called_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runtime, "__file__", str(tmp_path / "invmass" / "verdicts" / "runtime.py"))
+    monkeypatch.setattr(runtime, "__file__", str(tmp_path / "invmass" / "runs" / "environment.py"))
     theirs = tmp_path / "theirs"
     (theirs / "tests").mkdir(parents=True)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))

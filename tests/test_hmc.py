@@ -9,6 +9,12 @@ import pytest
 import scipy.special
 import scipy.stats
 
+from invmass.adaptation.windows import (
+    Schedule,
+    last_window,
+    pooled_schedule,
+    stan_schedule,
+)
 from invmass.backends.hmc import random_numbers
 from invmass.backends.hmc import step_size as dual_averaging
 from invmass.backends.hmc.leapfrog import Phase, ValueAndGradient, integrate, leapfrog
@@ -43,14 +49,8 @@ from invmass.backends.hmc.sampler import (
     transition,
     warm_up,
 )
-from invmass.backends.hmc.schedule import (
-    Schedule,
-    last_window,
-    pooled_schedule,
-    stan_schedule,
-)
-from invmass.geometry.families import Array
-from invmass.geometry.precision import float64
+from invmass.model.distributions import Array
+from invmass.model.precision import float64
 
 LECTURE_COVARIANCE = np.array([[2.25, 1.275], [1.275, 1.0]])  # σ = (1.5, 1), ρ = 0.85
 DENSE = np.array([[2.0, 0.6], [0.6, 0.5]])

@@ -11,25 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from invmass.backends.backend import Tuned
-from invmass.backends.recorded.cmdstan import read_cmdstan
-from invmass.backends.recorded.reading import read
-from invmass.backends.recorded.recorded import Recorded, transforms_of
-from invmass.backends.registry import load_backend
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
+from invmass.adaptation.estimators import ESTIMATORS
 from invmass.cases.univariate import normal_scores
-from invmass.direct import repeat
-from invmass.files import judge
-from invmass.geometry.errors import BackendFaultError, UsageError
-from invmass.geometry.estimators import ESTIMATORS
-from invmass.geometry.families import LKJ, Normal
-from invmass.geometry.posterior import Site
-from invmass.reports.page import html
-from invmass.reports.rows import load_rows
-from invmass.reports.tables import headline
-from invmass.verdicts.conduct import CONTRACT
-from invmass.verdicts.equivalence import (
+from invmass.claims.conduct import CONTRACT
+from invmass.claims.equivalence import (
     Interval,
     Statistic,
     Status,
@@ -37,9 +22,24 @@ from invmass.verdicts.equivalence import (
     look,
     replicates_wanted,
 )
-from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.judge import CONVERGES, FISHER
-from invmass.verdicts.recorded import recorded_answers, recorded_experiment
+from invmass.claims.judge import CONVERGES, FISHER
+from invmass.cli.direct import repeat
+from invmass.cli.judge import judge
+from invmass.errors import BackendFaultError, UsageError
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import LKJ, Normal
+from invmass.model.posterior import Site
+from invmass.recorded.cmdstan import read_cmdstan
+from invmass.recorded.reading import read
+from invmass.recorded.recorded import Recorded, transforms_of
+from invmass.reports.page import html
+from invmass.reports.tables import headline
+from invmass.results.rows import load_rows
+from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.backend import Tuned
+from invmass.sampling.registry import load_backend
+from invmass.studies.recorded_matrices import recorded_answers, recorded_experiment
 
 CASE = all_cases()["mixed_sites"]  # a simplex, an interval, and an order that is not the sorted one
 NAMES = CASE.posterior.coordinates  # level, shares[0], shares[1], bend, gain

@@ -53,7 +53,14 @@ class Repository:
         return run(self.package, self.python, *words, path=self.path)
 
     def pytest(self, *words: str | Path) -> subprocess.CompletedProcess[str]:
-        command = ("-m", "pytest", "-p", "no:cacheprovider", "-p", "invmass.distribution")
+        command = (
+            "-m",
+            "pytest",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "invmass.pytest_plugin.scheduling",
+        )
         options = ("-n", "2", "--invmass-backend", NAME, "--invmass-case", "gaussian_mean")
         return self.run(*command, "--pyargs", *words, *options)
 

@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 
 import invmass
-from invmass.backends.registry import load_backend
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import UsageError
+from invmass.claims.judge import CONVERGES, FISHER, REJECTS_CONSTRAINED
+from invmass.errors import UsageError
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
 from invmass.notebook import COLUMNS
-from invmass.reports.rows import RowWriter
-from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.judge import CONVERGES, FISHER, REJECTS_CONSTRAINED
+from invmass.results.rows import RowWriter
+from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.registry import load_backend
 
 CLAIMS = (FISHER, CONVERGES)
 

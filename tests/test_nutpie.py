@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from invmass.backends import nutpie_nuts
-from invmass.backends.backend import Draws, Tuned
 from invmass.backends.nutpie_nuts import NutpieNUTS
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import BackendFaultError, UsageError
+from invmass.errors import BackendFaultError, UsageError
+from invmass.model.catalogue import all_cases
+from invmass.sampling.backend import Draws, Tuned
 
 pytestmark = pytest.mark.skipif(find_spec("nutpie") is None, reason="nutpie is not installed")
 CASE = all_cases()["mixed_sites"]  # five coordinates; its declared order is not the sorted one

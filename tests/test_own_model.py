@@ -15,18 +15,19 @@ import pytest
 from numpyro.contrib.control_flow import scan
 from numpyro.infer import MCMC, NUTS
 
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
-from invmass.cases.numpyro_information import likelihood_of, rule_of
-from invmass.cases.own_model import OwnModel
-from invmass.geometry import fisher
-from invmass.geometry.errors import SingularFisherError, UsageError
-from invmass.geometry.precision import float64
-from invmass.own_model import judge_file, load_own_model
-from invmass.verdicts.experiment import Settings
-from invmass.verdicts.own_model import Adaptation
-from invmass.verdicts.reading import Reading
-from invmass.verdicts.saving import saving as what_it_saves
+from invmass.claims.reading import Reading
+from invmass.cli.own_model import judge_file
+from invmass.errors import SingularFisherError, UsageError
+from invmass.model import fisher
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
+from invmass.model.precision import float64
+from invmass.runs.experiment import Settings
+from invmass.user_model.adaptation import Adaptation
+from invmass.user_model.loading import load_own_model
+from invmass.user_model.model import OwnModel
+from invmass.user_model.numpyro_information import likelihood_of, rule_of
+from invmass.user_model.saving import saving as what_it_saves
 
 HERE = Path(__file__).parent
 

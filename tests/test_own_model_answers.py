@@ -14,16 +14,16 @@ import numpyro.distributions as dist  # noqa: E402
 from numpyro.infer import MCMC, NUTS  # noqa: E402
 
 import invmass  # noqa: E402
-from invmass.cases.case import Case  # noqa: E402
-from invmass.cases.noncentred import noncentred  # noqa: E402
-from invmass.cases.own_model import OwnModel  # noqa: E402
-from invmass.cli import cli  # noqa: E402
-from invmass.geometry.errors import NoModeError, SingularFisherError, UsageError  # noqa: E402
-from invmass.geometry.whitening import whiten  # noqa: E402
-from invmass.verdicts.experiment import Settings  # noqa: E402
-from invmass.verdicts.own_model import COVARIANCE, WITH_PRIOR, Adaptation  # noqa: E402
-from invmass.verdicts.posterior_covariance import posterior_moments  # noqa: E402
-from invmass.verdicts.reading import Reading  # noqa: E402
+from invmass.claims.reading import Reading  # noqa: E402
+from invmass.cli.main import cli  # noqa: E402
+from invmass.errors import NoModeError, SingularFisherError, UsageError  # noqa: E402
+from invmass.model.case import Case  # noqa: E402
+from invmass.runs.experiment import Settings  # noqa: E402
+from invmass.user_model.adaptation import COVARIANCE, WITH_PRIOR, Adaptation  # noqa: E402
+from invmass.user_model.model import OwnModel  # noqa: E402
+from invmass.user_model.noncentred import noncentred  # noqa: E402
+from invmass.user_model.posterior_covariance import posterior_moments  # noqa: E402
+from invmass.whitening import whiten  # noqa: E402
 
 SETTINGS = Settings(replicates=512)
 EFFECTS = np.array([3.0, -5.0])
@@ -265,7 +265,7 @@ def test_indefinite_information_at_a_given_point_is_named() -> None:
 
 
 def test_samplers_that_disagree_are_no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
-    from invmass.verdicts import posterior_covariance
+    from invmass.user_model import posterior_covariance
 
     own = OwnModel(informed, "map", (np.array(0.0),))
     starts = np.random.default_rng(0).normal(size=(64, 1))

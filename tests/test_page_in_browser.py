@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.whitening import whiten
-from invmass.reports import tables, wording
+from invmass.claims import judge
+from invmass.model.catalogue import all_cases
+from invmass.reports import tables
 from invmass.reports.page import html, write_report
-from invmass.reports.rows import RowWriter, load_rows
-from invmass.verdicts import judge
-from invmass.verdicts.experiment import Settings
-from invmass.verdicts.exploration import explore
-from invmass.verdicts.sweep import Combination, Stretch, judge_stretch
+from invmass.results import wording
+from invmass.results.rows import RowWriter, load_rows
+from invmass.runs.experiment import Settings
+from invmass.studies.exploration import explore
+from invmass.studies.sweep import Combination, Stretch, judge_stretch
+from invmass.whitening import whiten
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from invmass.reports.rows import load_rows
-from invmass.verdicts import conduct
+from invmass.claims import conduct
+from invmass.results.rows import load_rows
 
 HERE = Path(__file__).parent
 BACKENDS = ["hmc", "hmc-pooled", "numpyro", "blackjax", "tfp", "nutpie", "pymc"]
@@ -313,10 +313,10 @@ def test_the_plugin_imports_no_jax_into_other_sessions(tmp_path: Path) -> None:
 def test_no_sampler_library_is_imported_before_its_backend_is_used(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "import invmass.cli\n"
+        "import invmass.cli.main\n"
         "assert 'jax' not in sys.modules\n"
-        "import invmass.direct\n"
-        "from invmass.backends.registry import select_backends\n"
+        "import invmass.cli.direct\n"
+        "from invmass.sampling.registry import select_backends\n"
         f"assert [b.name for b in select_backends([])] == {BACKENDS}\n"
         "libraries = {'numpyro', 'blackjax', 'tensorflow_probability', 'nutpie', 'pymc'}\n"
         "loaded = libraries & set(sys.modules)\n"

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from invmass.verdicts.equivalence import Status, interval, look
-from invmass.verdicts.judge import _pooled
+from invmass.claims.equivalence import Status, interval, look
+from invmass.claims.judge import _pooled
 
 D, REPLICATES, SIZE = 45, 16, 0.2
 

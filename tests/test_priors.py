@@ -11,15 +11,15 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
-from invmass.cases.case import Case, Truth
-from invmass.cases.catalogue import all_cases
 from invmass.cases.priors import _PRIORS
-from invmass.geometry import families
-from invmass.geometry.errors import InvmassError
-from invmass.geometry.families import Array
-from invmass.geometry.posterior import Site
-from invmass.geometry.precision import float64
-from invmass.geometry.transforms import LibraryTransform, Transform
+from invmass.errors import InvmassError
+from invmass.model import distributions as families
+from invmass.model.bijectors import LibraryTransform, Transform
+from invmass.model.case import Case, Truth
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import Array
+from invmass.model.posterior import Site
+from invmass.model.precision import float64
 
 trigamma = scipy.special.polygamma
 SOFTPLUS = LibraryTransform(jax.nn.softplus, lambda x: x + jax.numpy.log(-jax.numpy.expm1(-x)))

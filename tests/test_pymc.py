@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+from invmass.adaptation.estimators import BIASED_VARIANCE
 from invmass.backends import pymc_nuts
-from invmass.backends.backend import Draws, Tuned
 from invmass.backends.pymc_nuts import PyMCNUTS, window
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import BIASED_VARIANCE
+from invmass.errors import UsageError
+from invmass.model.catalogue import all_cases
+from invmass.sampling.backend import Draws, Tuned
 
 pytestmark = pytest.mark.skipif(find_spec("pymc") is None, reason="pymc is not installed")
 CASE = all_cases()["mixed_sites"]  # five coordinates; its declared order is not the sorted one

@@ -12,13 +12,13 @@ import scipy.integrate
 import scipy.special
 import scipy.stats
 
-from invmass.cases.case import Case, Truth
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import InvmassError, UsageError
-from invmass.geometry.families import Family, Gamma, HalfNormal, StudentT, Uniform
-from invmass.geometry.posterior import Site
-from invmass.geometry.precision import float64
-from invmass.geometry.quadrature import IndependentQuadratures, Moments, Quadrature
+from invmass.errors import InvmassError, UsageError
+from invmass.model.case import Case, Truth
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import Family, Gamma, HalfNormal, StudentT, Uniform
+from invmass.model.posterior import Site
+from invmass.model.precision import float64
+from invmass.model.quadrature import IndependentQuadratures, Moments, Quadrature
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,20 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 import invmass
-from invmass.backends.recorded.recorded import Recorded
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
-from invmass.cli import cli
-from invmass.geometry.errors import UsageError
-from invmass.geometry.estimators import ESTIMATORS
-from invmass.geometry.families import MultivariateNormal, Normal
-from invmass.geometry.posterior import Observation, Site
-from invmass.geometry.precision import relative_rounding
-from invmass.verdicts import judge
-from invmass.verdicts.equivalence import Interval, Status, Verdict
-from invmass.verdicts.experiment import Experiment
-from invmass.verdicts.explain import explain
-from invmass.verdicts.reading import (
+from invmass.adaptation.estimators import ESTIMATORS
+from invmass.claims import judge
+from invmass.claims.equivalence import Interval, Status, Verdict
+from invmass.claims.explain import explain
+from invmass.claims.reading import (
     BELOW_FLOOR,
     EntryReading,
     Reading,
@@ -29,7 +20,16 @@ from invmass.verdicts.reading import (
     read_entry,
     worst_first,
 )
-from invmass.verdicts.recorded import recorded_answers, recorded_experiment, recorded_record
+from invmass.cli.main import cli
+from invmass.errors import UsageError
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import MultivariateNormal, Normal
+from invmass.model.posterior import Observation, Site
+from invmass.model.precision import relative_rounding
+from invmass.recorded.recorded import Recorded
+from invmass.runs.experiment import Experiment
+from invmass.studies.recorded_matrices import recorded_answers, recorded_experiment, recorded_record
 
 WINDOW, EFFECTIVE = 500, 225
 FLOOR = 1e-3 * 5 / (WINDOW + 5)

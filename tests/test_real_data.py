@@ -6,8 +6,8 @@ import scipy.optimize
 import scipy.special
 import scipy.stats
 
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
 
 WITHOUT_CLOSED_FORM = ("votes", "visits", "nile")
 

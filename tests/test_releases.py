@@ -11,7 +11,7 @@ import pytest
 from invmass.reports.figures import speed
 from invmass.reports.page import html
 from invmass.reports.releases import releases
-from invmass.reports.rows import RowWriter, load_rows
+from invmass.results.rows import RowWriter, load_rows
 
 Row = dict[str, Any]
 

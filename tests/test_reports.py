@@ -18,22 +18,23 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from invmass.backends.registry import load_backend
-from invmass.cases.case import Case
-from invmass.cases.catalogue import all_cases
-from invmass.cli import cli
-from invmass.geometry.errors import RowsError
-from invmass.geometry.families import HalfNormal
-from invmass.geometry.posterior import Site
-from invmass.reports import calibration, evidence, summary, tables, timings, wording
+from invmass.claims.record import _mapped
+from invmass.cli.main import cli
+from invmass.errors import RowsError
+from invmass.model.case import Case
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import HalfNormal
+from invmass.model.posterior import Site
+from invmass.reports import calibration, evidence, summary, tables, timings
 from invmass.reports.badge import badge_json, badge_svg
 from invmass.reports.details import details
 from invmass.reports.figures import drawing, matrices, speed
 from invmass.reports.junit import junit
 from invmass.reports.page import flattened, html, write_report
-from invmass.reports.rows import RowWriter, as_table, load_rows, read_rows
-from invmass.verdicts.experiment import Experiment, Settings
-from invmass.verdicts.record import _mapped
+from invmass.results import wording
+from invmass.results.rows import RowWriter, as_table, load_rows, read_rows
+from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.registry import load_backend
 
 FISHER = tables.HEADLINE
 REJECTS = "inverse Fisher of x is rejected"

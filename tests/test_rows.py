@@ -15,14 +15,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from invmass.geometry.errors import RowsError
-from invmass.reports.cells import finished, load_cells
-from invmass.reports.rows import RowWriter, load_rows
+from invmass.errors import RowsError
+from invmass.results.cells import finished, load_cells
+from invmass.results.rows import RowWriter, load_rows
 
 WRITES = """
 import sys
 from pathlib import Path
-from invmass.reports.rows import RowWriter
+from invmass.results.rows import RowWriter
 writer = RowWriter(Path(sys.argv[1]))
 number = 0
 while number < int(sys.argv[2]):
@@ -40,8 +40,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 FILLS = """
 import resource, sys
 from pathlib import Path
-from invmass.geometry.errors import RowsError
-from invmass.reports.rows import RowWriter
+from invmass.errors import RowsError
+from invmass.results.rows import RowWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))  # as a disk that is full there
 writer = RowWriter(Path(sys.argv[1]))
 for number, size in enumerate([5000, 5000, 5000, 100]):

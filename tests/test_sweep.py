@@ -14,9 +14,9 @@ import psutil
 import pytest
 from affinity import CAN_KEEP, on_all_cores
 
-from invmass.geometry.errors import UsageError
-from invmass.reports.rows import load_rows
-from invmass.sweeps import numbers
+from invmass.cli.sweep import numbers
+from invmass.errors import UsageError
+from invmass.results.rows import load_rows
 
 HERE = Path(__file__).parent
 CHANGING = ("row_id", "run_id", "time", "seconds", "library_seconds", "cores")

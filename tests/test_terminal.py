@@ -2,7 +2,7 @@
 
 import pytest
 
-from invmass.terminal import matrix, table
+from invmass.cli.terminal import matrix, table
 
 WORDS = [f"{letter * 12}end" for letter in "abcdefghij"]
 

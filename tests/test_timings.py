@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from invmass.backends.backend import Lack
+from invmass.adaptation.condition_number import condition, null_condition, usable_condition
 from invmass.backends.hmc_static import HandRolledHMC
-from invmass.backends.registry import load_backend
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.quality import condition, null_condition, usable_condition
+from invmass.model.catalogue import all_cases
 from invmass.reports import timings
 from invmass.reports.figures import speed
 from invmass.reports.page import html
-from invmass.reports.rows import RowWriter, load_rows
-from invmass.verdicts import warm_start
-from invmass.verdicts.experiment import Experiment, Settings
+from invmass.results.rows import RowWriter, load_rows
+from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.backend import Lack
+from invmass.sampling.registry import load_backend
+from invmass.studies import warm_start
 
 Row = dict[str, Any]
 

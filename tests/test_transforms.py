@@ -8,24 +8,8 @@ import numpy as np
 import pytest
 import scipy.special
 
-from invmass.cases.catalogue import all_cases
-from invmass.geometry.errors import UsageError
-from invmass.geometry.families import (
-    LKJ,
-    Array,
-    Correlation,
-    Dirichlet,
-    Increasing,
-    Interval,
-    LogGaps,
-    Positive,
-    Real,
-    Simplex,
-    Support,
-)
-from invmass.geometry.posterior import Posterior, Site
-from invmass.geometry.precision import float64
-from invmass.geometry.transforms import (
+from invmass.errors import UsageError
+from invmass.model.bijectors import (
     Exp,
     Identity,
     IsometricLogRatio,
@@ -39,6 +23,22 @@ from invmass.geometry.transforms import (
     default_transform,
     stan_transform,
 )
+from invmass.model.catalogue import all_cases
+from invmass.model.distributions import (
+    LKJ,
+    Array,
+    Correlation,
+    Dirichlet,
+    Increasing,
+    Interval,
+    LogGaps,
+    Positive,
+    Real,
+    Simplex,
+    Support,
+)
+from invmass.model.posterior import Posterior, Site
+from invmass.model.precision import float64
 
 TRANSFORMS = {
     "identity": (Identity(), 3),

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import jax
 
-from invmass.backends.hmc.metric import Metric, velocity
-from invmass.geometry.families import Array
+from invmass.model.distributions import Array
+
+from .metric import Metric, velocity
 
 ValueAndGradient = Callable[[Array], tuple[Array, Array]]
 

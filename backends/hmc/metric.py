@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
-from invmass.geometry.families import Array
+from invmass.model.distributions import Array
 
 FEWEST = 2  # draws for each coordinate: from fewer a dense metric is worse than none
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.extend.random import threefry_2x32
 from jax.typing import DTypeLike
 
-from invmass.geometry.families import Array
+from invmass.model.distributions import Array
 
 GRID = 2.0**-24  # what single precision tells apart below 1
 

@@ -12,9 +12,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from invmass.backends.hmc import step_size as dual_averaging
-from invmass.backends.hmc.leapfrog import Phase, ValueAndGradient, integrate, leapfrog
-from invmass.backends.hmc.metric import (
+from invmass.adaptation.windows import Schedule
+from invmass.model.distributions import Array
+
+from . import step_size as dual_averaging
+from .leapfrog import Phase, ValueAndGradient, integrate, leapfrog
+from .metric import (
     Metric,
     Welford,
     kinetic_change,
@@ -23,9 +26,7 @@ from invmass.backends.hmc.metric import (
     welford_init,
     welford_update,
 )
-from invmass.backends.hmc.random_numbers import standard_normal, uniform
-from invmass.backends.hmc.schedule import Schedule
-from invmass.geometry.families import Array
+from .random_numbers import standard_normal, uniform
 
 TARGET_ACCEPTANCE = 0.9
 PATH_LENGTH = jnp.pi / 2  # in whitened units: a quarter of a period, where a Gaussian forgets

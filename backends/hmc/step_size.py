@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from invmass.geometry.families import Array
+from invmass.model.distributions import Array
 
 GAMMA, STANS_GAMMA, T0, KAPPA = 0.6, 0.05, 10.0, 0.75
 

@@ -4,8 +4,8 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from invmass.reports import calibration
-from invmass.reports.figures import drawing
+from .. import calibration
+from . import drawing
 
 
 def power(rows: pd.DataFrame) -> str:

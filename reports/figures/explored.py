@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from invmass.reports import wording
-from invmass.reports.figures import drawing
+from invmass.results import wording
+
+from . import drawing
 
 LEVELS = (-8.0, -4.5, -2.0, -0.5)  # of the log density: where a Gaussian is 4, 3, 2, 1 sigma out
 

@@ -13,8 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 
-from invmass.reports import tables, wording
-from invmass.reports.figures import drawing
+from invmass.results import wording
+
+from .. import tables
+from . import drawing
 
 PARTS = {"geometry": "#0072B2", "regularisation": "#E69F00", "remainder": "#B0B0B0"}
 MARKERS = {"pass": "o", "fail": "X", "inconclusive": "D", "expected failure": "s", "error": "v"}

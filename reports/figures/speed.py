@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from invmass.reports import timings as times
-from invmass.reports import wording
-from invmass.reports.figures import drawing
-from invmass.reports.releases import releases as history
+from invmass.results import wording
+
+from .. import timings as times
+from ..releases import releases as history
+from . import drawing
 
 
 def timings(rows: pd.DataFrame) -> str:

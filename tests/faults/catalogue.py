@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from faults import reported, sampler
 from faults.wrapped import RightNumPyro, RightNumPyro10, Wrapped, Wrapped10
-from invmass.verdicts import conduct, judge
-from invmass.verdicts.experiment import Settings
-from invmass.verdicts.sweep import Combination
+from invmass.claims import conduct, judge
+from invmass.runs.experiment import Settings
+from invmass.studies.sweep import Combination
 
 SMALL, SMALL_TOLERANCE = 0.1, 0.05  # what is no larger than the usual tolerance takes another
 FEW = 512  # replicates at the cap

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from faults.wrapped import SMALL, Wrapped, at_strengths, diagonal_of, scaled
-from invmass.backends.backend import Draws, Tuned
-from invmass.geometry.precision import float64
+from invmass.model.precision import float64
+from invmass.sampling.backend import Draws, Tuned
 
 
 @at_strengths(*SMALL)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from faults.wrapped import SMALL, Wrapped, at_strengths
+from invmass.adaptation.windows import Schedule, last_window, stan_schedule
 from invmass.backends import hmc_static
-from invmass.backends.backend import Draws, Tuned
 from invmass.backends.hmc import leapfrog, metric, sampler
-from invmass.backends.hmc.schedule import Schedule, last_window, stan_schedule
-from invmass.geometry.families import Positive
-from invmass.geometry.posterior import Posterior
-from invmass.geometry.transforms import Exp, LibraryTransform
+from invmass.model.bijectors import Exp, LibraryTransform
+from invmass.model.distributions import Positive
+from invmass.model.posterior import Posterior
+from invmass.sampling.backend import Draws, Tuned
 
 # as they are, before they are replaced
 sampler_energy_error, sampler_scan_with_noise = sampler.energy_error, sampler.scan_with_noise

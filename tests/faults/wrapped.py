@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from invmass.backends.backend import Backend, Draws, Tuned
-from invmass.backends.registry import load_backend
+from invmass.sampling.backend import Backend, Draws, Tuned
+from invmass.sampling.registry import load_backend
 
 SMALL = (20, 10, 5)  # per cent
 

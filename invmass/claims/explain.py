@@ -1,0 +1,86 @@
+"""A verdict in words: what was asked, what was found, and how to ask again."""
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import fields
+
+import jax
+
+from invmass.claims import judge
+from invmass.claims.equivalence import Status, Verdict
+from invmass.claims.reading import Reading
+from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.registry import OWN
+
+SHOWN = 6  # entries in a failure message
+
+
+def command(experiment: Experiment, claim: str | None = None) -> str:
+    """The shell command that repeats one verdict on a combination, or all of them."""
+    words = ["invmass", "check", experiment.case.name]
+    words += _options(experiment, tuple(entry.name for entry in fields(Settings)))
+    return shlex.join(words + (["--claim", claim] if claim else []))
+
+
+def benchmark_command(experiment: Experiment, full: bool) -> str:
+    """The shell command that repeats the timings of a combination, in the full tier or not."""
+    words = ["invmass", "benchmark", "--case", experiment.case.name]
+    words += ["--tier", "full"] if full else []
+    words += ["--chains", str(experiment.chains)] if experiment.chains else []
+    return shlex.join(words + _options(experiment, ("seed", "num_warmup")))
+
+
+def _options(experiment: Experiment, names: Sequence[str]) -> list[str]:
+    """What chose the combination and where it ran, and those settings that are not the default."""
+    backend = experiment.backend
+    kind = type(backend)
+    spec = backend.name if backend.name in OWN else f"{kind.__module__}:{kind.__qualname__}"
+    words = ["--backend", spec, "--metric", experiment.metric]
+    for entry in fields(Settings):
+        value = getattr(experiment.settings, entry.name)
+        if entry.name in names and (value != entry.default or entry.name == "seed"):
+            words += ["--" + entry.name.replace("_", "-"), str(value)]
+    if device := jax.config.jax_default_device:
+        words += ["--device", device.platform]
+    if jax.config.jax_enable_x64:
+        words.append("--x64")
+    return words
+
+
+def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
+    """Case, backend, metric, the entries that decided, and the command that repeats it."""
+    headline = {
+        Status.PASS: "passes",
+        Status.FAIL: "FAILS",
+        Status.INCONCLUSIVE: f"is INCONCLUSIVE after {verdict.replicates} replicates",
+    }[verdict.status]
+    guilty = [i for i in verdict.intervals if (i.outside or not i.inside)]
+    ordered = sorted(guilty, key=lambda i: -max(map(abs, i.offsets)))
+    lines = [
+        f"{claim}: {headline} for case {experiment.case.name}, backend "
+        f"{experiment.backend.name}, metric {experiment.metric}",
+        *(f"  {i}" for i in ordered[:SHOWN]),
+    ]
+    if reason := judge.why_open(experiment, verdict):
+        lines.append(f"  {reason}")
+    if len(ordered) > SHOWN:
+        lines.append(f"  … and {len(ordered) - SHOWN} more of {len(verdict.intervals)} entries")
+    if claim == judge.FISHER:
+        lines.append(_readings(experiment, verdict))
+    lines += [
+        f"  {verdict.replicates} replicates, {verdict.looks} look(s), α = {verdict.alpha:g}, "
+        f"seed {experiment.settings.seed}",
+        f"  repeat: {command(experiment, claim)}",
+    ]
+    return "\n".join(lines)
+
+
+def _readings(experiment: Experiment, verdict: Verdict) -> str:
+    """What the numbers of a verdict on the inverse Fisher are, and how they are read."""
+    counts = Counter(entry.reading for entry in judge.readings(experiment, verdict))
+    told = ", ".join(f"{reading} in {counts[reading]}" for reading in Reading if counts[reading])
+    return (
+        "  found: M⁻¹ over the inverse Fisher itself; expected: what geometry and the documented "
+        f"regularisation predict; entries: {told}"
+    )

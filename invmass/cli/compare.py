@@ -1,0 +1,154 @@
+"""The command that compares two results folders, as a gate for a library's CI."""
+
+import json
+import math
+import sys
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from invmass.cli.options import FAIL, INCONCLUSIVE, PASS, options
+from invmass.cli.terminal import table
+from invmass.errors import UsageError
+from invmass.results.reports import report_module
+from invmass.results.rows import load_rows
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("base", type=FOLDER)
+@click.argument("new", type=FOLDER)
+@click.option(
+    "--factor", type=float, default=1.15, show_default=True, help="Slower by less is same."
+)
+@click.option(
+    "--level",
+    type=float,
+    default=0.001,
+    show_default=True,
+    help="Probability that chance alone makes anything slower.",
+)
+@options("json")
+def compare(base: Path, new: Path, factor: float, level: float, as_json: bool) -> None:
+    """Say what is slower or judged worse in the results folder NEW than in BASE.
+
+    Rows are compared that agree in case and its version, backend, metric, settings, device,
+    precision and, for timings, machine and seed. Slower: the median of the rounds is so by
+    --factor, by more than the turns of one version differ, and a Mann-Whitney test at --level,
+    divided among the timings, tells it from chance.
+    It exits with 1 if anything is slower or a verdict worse, and else with 3 if there were too few
+    rounds to tell, too much noise, if no timing, or no verdict, of both could be compared, or if
+    one was lost: timed in BASE and not in NEW, or broken down in NEW alone.
+    """
+    comparison = report_module("comparison")
+
+    if not (math.isfinite(factor) and factor > 1):
+        raise UsageError(f"--factor must be above 1, such as 1.15, not {factor}")
+    if not 0 < level < 1:
+        raise UsageError(f"--level must be between 0 and 1, not {level}")
+    found = comparison.compare(load_rows(base), load_rows(new), factor, level)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2, allow_nan=False))
+    else:
+        _show(found)
+    sys.exit(FAIL if found.worse else INCONCLUSIVE if found.undecided else PASS)
+
+
+def _show(found: Any) -> None:
+    """Tables of timings, of verdicts that are not the same, and of quality; then what they say."""
+    from invmass.results.wording import plural
+
+    confidence = report_module("rounds").CONFIDENCE
+    title = f"seconds, median of rounds; interval of the ratio at {confidence:.0%}"
+    _table(title, found.timings, _timing)
+    changed = [line for line in found.verdicts if line["status"] != "same"]
+    _table("verdicts that are not the same", changed, _verdict)
+    _table("quality", found.quality, _quality)
+    _tell_worse(found)
+    for line in found.left_out:
+        count = plural(line["rows"], f"{line['kind']} row")
+        click.echo(f"left out of {line['folder']}: {count}, {line['reason']}")
+    for kind, lines in (("timing", found.timings), ("verdict", found.verdicts)):
+        counts = Counter(line["status"] for line in lines)
+        told = ", ".join(f"{count} {status}" for status, count in counts.items())
+        click.echo(f"{plural(len(lines), kind)} compared" + f": {told}" * bool(lines))
+    if any(line["status"] == "too few rounds" for line in found.timings):
+        click.echo(
+            f"too few rounds: with {found.rounds} on each side all timings can be decided; run "
+            "`invmass benchmark` again for BASE and NEW in turn, their rounds are pooled"
+        )
+    for lost in found.lost:
+        click.echo(f"lost: {lost}")
+    for kind in found.uncompared:
+        click.echo(f"no {kind} of BASE has one of NEW that it could be compared with")
+
+
+def _tell_worse(found: Any) -> None:
+    """One line for each thing that is worse, whole however narrow the terminal."""
+    names = report_module("comparison").names
+    for name, line in zip(names(found.timings), found.timings, strict=True):
+        if line["status"] == "slower":
+            click.echo(f"slower: {name}, {line['phase']}: {line['ratio']:.3g} times as long")
+    for name, line in zip(names(found.verdicts), found.verdicts, strict=True):
+        if line["status"] == "worse":
+            click.echo(f"worse: {name}, {line['claim']}: was {line['base']}, is {line['new']}")
+            if line["command"]:
+                click.echo(f"  repeat: {line['command']}")
+
+
+def _table(title: str, lines: list[dict[str, Any]], cells: Any) -> None:
+    """Lines under the names of their combinations."""
+    names = report_module("comparison").names
+    if lines:
+        named = zip(names(lines), lines, strict=True)
+        table(title, [{"combination": name} | cells(line) for name, line in named])
+
+
+def _timing(line: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "phase": line["phase"],
+        "base": f"{line['base_seconds']:.3g}",
+        "new": f"{line['new_seconds']:.3g}",
+        "ratio": f"{line['ratio']:.3f}",
+        "interval": _interval(line["low"], line["high"]),
+        "noise": f"{line['noise']:.3f}",
+        "p": f"{line['p']:.1e}",
+        "verdict": line["status"],
+    }
+
+
+def _verdict(line: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "claim": line["claim"] or "all claims",
+        "base": line["base"],
+        "new": line["new"],
+        "verdict": line["status"],
+        "message": line["message"] or "",
+    }
+
+
+def _quality(line: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "quantity": line["quantity"],
+        "base": _value(line, "base"),
+        "new": _value(line, "new"),
+        "verdict": line["status"] or "",
+        "changed": ", ".join(line.get("entries") or ()),
+    }
+
+
+def _value(line: dict[str, Any], side: str) -> str:
+    value = "–" if line[side] is None else f"{line[side]:.4g}"
+    if not line.get(f"{side}_entry"):
+        return value
+    return (
+        f"{line[f'{side}_entry']}: {value} {_interval(line[f'{side}_low'], line[f'{side}_high'])}"
+    )
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else f"[{low:.3f}, {high:.3f}]"

@@ -1,0 +1,257 @@
+"""One combination of case, backend and metric: its truth, and its replicates as they are needed."""
+
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cache, cached_property
+from typing import TypeVar
+
+import jax
+import numpy as np
+
+from invmass.adaptation.estimators import Estimator
+from invmass.errors import BackendFaultError, InvmassError, NoTargetError, UsageError
+from invmass.model.case import Case, Truth
+from invmass.model.precision import float64
+from invmass.sampling.backend import Backend, Draws, Tuned
+
+BATCH = 64  # replicates in one call; always the same number, so that it is compiled once
+LARGE, BATCH_OF_LARGE = 40, 8  # beyond this many coordinates they are too dear, and pooled
+NUM_SAMPLES = 500  # draws of each replicate after warm-up
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a verdict is reached.
+
+    Attributes:
+        seed: of every random number.
+        tolerance: margin of the statistical claims, relative.
+        false_alarm: α, the bound on a wrong answer for each verdict.
+        replicates: the cap; at it an undecided verdict is inconclusive.
+        num_warmup: warm-up steps of each replicate.
+    """
+
+    seed: int = 0
+    tolerance: float = 0.1
+    false_alarm: float = 1e-6
+    replicates: int = 2048
+    num_warmup: int = 1000
+
+    def __post_init__(self) -> None:
+        checks = {
+            "seed": self.seed >= 0,
+            "tolerance": 0 < self.tolerance < 1,
+            "false_alarm": 0 < self.false_alarm < 1,
+            "replicates": self.replicates >= 8,
+            "num_warmup": self.num_warmup >= 20,
+        }
+        rules = {
+            "seed": "at least 0",
+            "tolerance": "between 0 and 1",
+            "false_alarm": "between 0 and 1",
+            "replicates": "at least 8",
+            "num_warmup": "at least 20",
+        }
+        for name, valid in checks.items():
+            if not valid:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(f"{option} must be {rules[name]}, not {getattr(self, name)}")
+
+
+@dataclass(eq=False)
+class Experiment:
+    """Runs a backend's warm-up and sampling in batches of replicates, each from an exact start.
+
+    Args:
+        case: the problem.
+        backend: the sampler.
+        metric: one of those that it tunes.
+        settings: how a verdict is reached.
+        chains: replicates in one call, if it is to be another number.
+        recorded: what was tuned elsewhere: all the replicates that there are.
+    """
+
+    case: Case
+    backend: Backend
+    metric: str
+    settings: Settings
+    chains: int | None = None
+    recorded: Tuned | None = None
+    library_seconds: float = 0.0
+    _tuned: list[Tuned] = field(default_factory=list)
+    _draws: list[Draws] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.metric not in self.backend.estimators:
+            raise UsageError(
+                f"backend {self.backend.name!r} has no metric {self.metric!r}; "
+                f"it tunes: {', '.join(self.backend.estimators)}"
+            )
+        if self.recorded is not None:
+            self._tuned.append(self.recorded)
+
+    @property
+    def name(self) -> str:
+        """Case, backend and metric, as test ids have them."""
+        return f"{self.case.name}-{self.backend.name}-{self.metric}"
+
+    @property
+    def large(self) -> bool:
+        """Whether there are so many coordinates that they are judged together, not one by one."""
+        return self.case.dimension > LARGE
+
+    @property
+    def batch(self) -> int:
+        """Replicates in one call, and at the first look."""
+        if self.recorded is not None:
+            return self.recorded.replicates
+        return self.chains or (BATCH_OF_LARGE if self.large else BATCH)
+
+    @property
+    def cap(self) -> int:
+        """Replicates at the last look."""
+        return self.settings.replicates if self.recorded is None else self.recorded.replicates
+
+    @property
+    def estimator(self) -> Estimator:
+        """The rule that tunes this metric, for the sites of the case."""
+        return self.backend.estimators[self.metric].on_sites(self.case.posterior.slices)
+
+    @property
+    def truth(self) -> Truth:
+        """The answers, in the space of the backend's own bijector."""
+        return self.timed(lambda: _truth(self.case, self.backend))
+
+    @cached_property
+    def target(self) -> np.ndarray:
+        """What the estimator converges to, (d,) or (d, d).
+
+        Raises:
+            NoTargetError: there is nothing that it converges to.
+        """
+        truth = self.truth
+        infinite = ~np.isfinite(np.diag(truth.moments.covariance))
+        if np.any(infinite):
+            names = ", ".join(np.asarray(self.case.posterior.coordinates)[infinite])
+            raise NoTargetError(f"nothing to converge to: the variance of {names} is infinite")
+        scores = truth.score_covariance if self.estimator.needs_scores else None
+        return self.estimator.target(truth.moments.covariance, scores)
+
+    @property
+    def why_no_target(self) -> str | None:
+        """The reason why there is nothing that the estimator converges to; None if there is."""
+        try:
+            _ = self.target
+        except NoTargetError as error:
+            return str(error)
+        return None
+
+    def regularised(self, metric: np.ndarray) -> np.ndarray:
+        """The expectation of the tuned metric at this window, were `metric` its target."""
+        return self.estimator.regularised(metric, self.tuned(1).window)
+
+    def starts(self, count: int) -> np.ndarray:
+        """Exact draws in the backend's unconstrained space, shape (count, d), ambient dtype."""
+        starts = self.truth.starts(self.settings.seed, count)
+        return starts.astype(jax.dtypes.canonicalize_dtype(float))
+
+    def tuned(self, count: int) -> Tuned:
+        """Warm-up of the first `count` replicates."""
+        while len(self._tuned) * self.batch < count:
+            self._tuned.append(self.checked_tuned(self.warm_up_call(len(self._tuned))))
+        return joined(self._tuned, count)
+
+    def draws(self, count: int) -> Draws:
+        """Draws of the first `count` replicates with what each of them tuned."""
+        while len(self._draws) * self.batch < count:
+            self._draws.append(self.checked_draws(self.sample_call(len(self._draws))))
+        return joined(self._draws, count)
+
+    def checked_tuned(self, call: Callable[[], Tuned]) -> Tuned:
+        """What one batch tuned, held to the contract.
+
+        Raises:
+            BackendFaultError: the backend raised, or broke the contract.
+        """
+        tuned = self._of(Tuned, self.timed(call))
+        tuned.check(self.case.dimension, self.batch, self.estimator.dense, self.name)
+        return tuned
+
+    def checked_draws(self, call: Callable[[], Draws]) -> Draws:
+        """Draws of one batch, held to the contract.
+
+        Raises:
+            BackendFaultError: the backend raised, or broke the contract.
+        """
+        draws = self._of(Draws, self.timed(call))
+        draws.check(self.case.dimension, self.batch, NUM_SAMPLES, self.name)
+        return draws
+
+    def _of(self, kind: type[T], answer: T) -> T:
+        if not isinstance(answer, kind):
+            told = f"returned {type(answer).__name__}, not {kind.__name__}"
+            raise BackendFaultError(f"{self.name}: the backend {told}")
+        return answer
+
+    def warm_up_call(self, batch: int) -> Callable[[], Tuned]:
+        """The call that warms one batch of replicates up; all but the call itself is done."""
+        starts, keys = self.starts((batch + 1) * self.batch)[-self.batch :], self.keys(batch)
+        return lambda: self.backend.warm_up(
+            self.case, self.metric, keys, starts, self.settings.num_warmup
+        )
+
+    def sample_call(self, batch: int) -> Callable[[], Draws]:
+        """The call that draws from one batch of tuned replicates."""
+        self.tuned((batch + 1) * self.batch)
+        return self.resample_call(batch, self._tuned[batch])
+
+    def resample_call(self, batch: int, tuned: Tuned) -> Callable[[], Draws]:
+        """The same with anything else in place of what the batch tuned; the keys are the same."""
+        keys = self.keys(batch, purpose=1)
+        return lambda: self.backend.sample(self.case, tuned, keys, NUM_SAMPLES)
+
+    def keys(self, batch: int, purpose: int = 0) -> jax.Array:
+        """Random keys of one batch, shape (batch,): for warm-up (0), or for draws (1)."""
+        key = jax.random.key(self.settings.seed)
+        for number in (zlib.crc32(self.name.encode()), purpose, batch):
+            key = jax.random.fold_in(key, number)
+        return jax.random.split(key, self.batch)
+
+    def timed(self, call: Callable[[], T]) -> T:
+        """The answer of a call into the library, its time counted as the library's.
+
+        Raises:
+            BackendFaultError: the backend raised.
+        """
+        begin = time.perf_counter()
+        try:
+            return call()
+        except InvmassError:
+            raise
+        except (Exception, SystemExit) as error:  # one that ends the process ends its own check
+            raise BackendFaultError(
+                f"{self.name}: the backend raised {type(error).__name__}: {error}"
+            ) from error
+        finally:
+            self.library_seconds += time.perf_counter() - begin
+
+
+@cache
+def _truth(case: Case, backend: Backend) -> Truth:
+    """One truth for all the metrics of a backend."""
+    with float64():
+        return case.truth_in(backend.transforms(case))
+
+
+def joined(batches: list[T], count: int) -> T:
+    """All batches joined along the replicates, cut to `count`; what is not an array is kept."""
+    joined = {}
+    for entry in fields(batches[0]):  # type: ignore[arg-type]
+        values = [getattr(batch, entry.name) for batch in batches]
+        is_array = isinstance(values[0], np.ndarray)
+        joined[entry.name] = np.concatenate(values)[:count] if is_array else values[0]
+    return type(batches[0])(**joined)

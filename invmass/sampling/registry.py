@@ -1,0 +1,110 @@
+"""Backends by name, and those that others bring: by an entry point, or as `module:Class`."""
+
+import importlib
+import importlib.metadata
+from collections.abc import Sequence
+from functools import cache
+
+from invmass.errors import UsageError
+from invmass.sampling.backend import Backend
+
+OWN = {
+    "hmc": "invmass.backends.hmc_static:HandRolledHMC",
+    "hmc-pooled": "invmass.backends.hmc_pooled:PooledHMC",
+    "numpyro": "invmass.backends.numpyro_nuts:NumPyroNUTS",
+    "blackjax": "invmass.backends.blackjax_nuts:BlackJAXNUTS",
+    "tfp": "invmass.backends.tfp_nuts:TFPNUTS",
+    "nutpie": "invmass.backends.nutpie_nuts:NutpieNUTS",
+    "pymc": "invmass.backends.pymc_nuts:PyMCNUTS",
+}
+GROUP = "invmass.backends"  # of entry points, in packages of others
+
+
+@cache
+def brought() -> dict[str, str]:
+    """Where the backends are that installed packages bring, by name; ours keep their names."""
+    points = importlib.metadata.entry_points(group=GROUP)
+    return {point.name: point.value for point in points if point.name not in OWN}
+
+
+@cache
+def load_backend(spec: str) -> Backend:
+    """The backend called `spec`, or found at `module:Class`; its library is not imported yet.
+
+    Raises:
+        UsageError: there is no such backend.
+    """
+    known = OWN | brought()
+    module_name, colon, class_name = known.get(spec, spec).partition(":")
+    if not colon:
+        raise UsageError(
+            f"unknown backend {spec!r}; the backends are: {', '.join(known)}, "
+            "or any other as module:Class"
+        )
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"backend {spec!r} cannot be loaded: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise UsageError(f"{spec} is not a subclass of invmass.sampling.backend.Backend")
+    missing = getattr(found, "__abstractmethods__", None)
+    if missing:
+        raise UsageError(f"backend {spec!r} does not implement: {', '.join(sorted(missing))}")
+    if spec in known and found.name != spec:
+        raise UsageError(f"{known[spec]} is called {found.name!r}; its entry point is {spec!r}")
+    return found()
+
+
+def select_backends(specs: Sequence[str]) -> list[Backend]:
+    """Backends in the order given, each once; all of our own if none is given."""
+    return [load_backend(spec) for spec in dict.fromkeys(specs or OWN)]
+
+
+def metrics_of(backend: Backend, chosen: Sequence[str]) -> list[str]:
+    """The metrics among those chosen that a backend tunes; all of them if none is chosen."""
+    return [metric for metric in backend.estimators if not chosen or metric in chosen]
+
+
+def lacking(backend: Backend, chosen: Sequence[str]) -> list[str]:
+    """The metrics among those chosen by name that a backend declares that it lacks."""
+    return [metric for metric in backend.lacks if metric in chosen]
+
+
+def without_regularisation(backend: Backend, chosen: Sequence[str]) -> list[str]:
+    """For each of the metrics chosen, or for all, the one that is tuned without regularisation.
+
+    Raises:
+        UsageError: the backend has none.
+    """
+    found = [
+        backend.unregularised[m]
+        for m in chosen or backend.unregularised
+        if m in backend.unregularised
+    ]
+    if not found:
+        has = [name for name in OWN if load_backend(name).unregularised]
+        told = f"no metric {', '.join(chosen)}" if backend.unregularised else "no metric at all"
+        raise UsageError(
+            f"{backend.name} tunes {told} without regularisation; --no-regularise is for "
+            f"{', '.join(has)}: {', '.join(load_backend(has[0]).unregularised)}"
+        )
+    return found
+
+
+def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
+    """
+    Raises:
+        UsageError: a chosen metric that no chosen backend tunes.
+    """
+    known = dict.fromkeys(metric for backend in backends for metric in backend.estimators)
+    for metric in chosen:
+        if metric not in known:
+            reasons = [
+                f"; {backend.name} lacks {reason}"
+                for backend in backends
+                if (reason := backend.why_lacking(metric))
+            ]
+            raise UsageError(
+                f"unknown metric {metric!r}; these backends tune: "
+                f"{', '.join(known)}{''.join(reasons)}"
+            )

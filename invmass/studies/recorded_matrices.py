@@ -1,0 +1,113 @@
+"""Matrices that were tuned elsewhere, judged at all the replicates that there are, in one look."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from invmass.adaptation.estimators import ESTIMATORS, Regularisation
+from invmass.claims import conduct, judge
+from invmass.claims.equivalence import Verdict
+from invmass.claims.record import answer_record
+from invmass.claims.registry import CLAIMS, answers
+from invmass.errors import InvmassError, UsageError
+from invmass.model.case import Case
+from invmass.recorded.recorded import FILE, STAN, Recorded, RecordedSampler, as_tuned
+from invmass.runs.experiment import Experiment, Settings
+
+# what can be claimed of matrices alone
+ON_MATRICES = (
+    judge.FISHER,
+    judge.CONVERGES,
+    judge.REJECTS_CONSTRAINED,
+    judge.REJECTS_MISPLACED,
+    conduct.CONTRACT,
+)
+
+
+def recorded_experiment(
+    recorded: Recorded,
+    case: Case,
+    estimator: str | None = None,
+    window: int | None = None,
+    space: str | None = None,
+    settings: Settings | None = None,
+    sampler: str = FILE,
+) -> Experiment:
+    """Recorded matrices as an experiment whose replicates are all there.
+
+    Args:
+        recorded: the matrices.
+        case: what they were tuned on.
+        estimator: a name in `ESTIMATORS`; what the file says, if it is not given.
+        window: draws of the last window; likewise.
+        space: in which z the matrices live; likewise, and Stan's if the file does not say.
+        settings: how a verdict is reached; its seed, cap and length of warm-up do not matter.
+        sampler: what it is called in rows.
+
+    Raises:
+        UsageError: something is not known, or does not go together.
+        BackendFaultError: one of them is not a metric.
+    """
+    name = estimator or recorded.estimator
+    if name is None or name not in ESTIMATORS:
+        problem = f"unknown estimator {name!r}" if name else "it is not known by which rule"
+        raise UsageError(
+            f"{recorded.origin}: {problem}; --estimator takes one of: {', '.join(ESTIMATORS)}"
+        )
+    rule = ESTIMATORS[name]
+    if rule.dense is not recorded.dense:
+        kinds = {True: "dense, of shape (R, d, d)", False: "diagonal, of shape (R, d)"}
+        raise UsageError(
+            f"{recorded.origin}: the matrices are {kinds[recorded.dense]}, and those of {name} are "
+            f"{kinds[rule.dense]}; choose another --estimator"
+        )
+    replicates = len(recorded.inverse_mass_matrix)
+    if replicates < 2:
+        raise UsageError(
+            f"{recorded.origin} holds {('no', 'one')[replicates]} replicate, which says nothing of "
+            "the error: give several chains, each of them tuned by itself"
+        )
+    draws = window if window is not None else recorded.window
+    if rule.regularisation is Regularisation.NONE:
+        draws = draws or 1  # nothing depends on it
+    if draws is None or draws < 1:
+        raise UsageError(
+            f"{recorded.origin}: {name} shrinks by the number of draws in its last window, which "
+            + ("is not known" if draws is None else f"cannot be {draws}")
+            + ": give --window (Stan's is 500 of 1,000 warm-up steps)"
+        )
+    return Experiment(
+        case,
+        RecordedSampler(space or recorded.space or STAN, sampler),
+        name,
+        settings or Settings(),
+        recorded=as_tuned(recorded, case.dimension, draws),
+    )
+
+
+def recorded_answers(experiment: Experiment) -> Iterator[tuple[str, Verdict | InvmassError]]:
+    """Verdicts on all that can be claimed of matrices alone; see `claims.answers`."""
+    return answers(
+        experiment,
+        [name for name in ON_MATRICES if CLAIMS[name].why_not(experiment) is None],
+    )
+
+
+def recorded_record(
+    experiment: Experiment, claim: str, answer: Verdict | InvmassError, files: Sequence[str] = ()
+) -> dict[str, Any]:
+    """A row of it; where and how the sampler ran is not known, and stays empty."""
+    record = answer_record(experiment, claim, answer)
+    settings = experiment.settings
+    unknown = ("device", "devices", "dtype", "seed", "num_warmup", "command")
+    record |= dict.fromkeys((*unknown, "step_size", "gradients", "acceptance", "divergences"))
+    if files:
+        backend = experiment.backend
+        assert isinstance(backend, RecordedSampler)
+        words = ["invmass", "judge", *files, "--case", experiment.case.name]
+        words += ["--estimator", experiment.metric, "--space", backend.space]
+        words += ["--window", str(experiment.tuned(1).window), "--sampler", backend.name]
+        words += ["--tolerance", str(settings.tolerance)]
+        words += ["--false-alarm", str(settings.false_alarm)]
+        record["command"] = shlex.join(words)
+    return record

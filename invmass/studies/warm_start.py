@@ -1,0 +1,104 @@
+"""What a known metric saves: how long it takes until warm-up has a usable one."""
+
+import enum
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from invmass.adaptation.condition_number import condition, usable_condition
+from invmass.errors import BackendFaultError
+from invmass.runs.experiment import Experiment
+from invmass.sampling.backend import Tuned
+
+LENGTHS = (50, 100, 200, 400, 800, 1600)  # warm-up steps that are tried
+METRICS = ("diagonal", "block", "dense")  # that can be handed to a sampler
+
+
+class Begin(enum.StrEnum):
+    """The metric that warm-up begins with."""
+
+    IDENTITY = "usable metric from the identity"
+    FISHER = "usable metric from the inverse Fisher"
+    KEPT = "the inverse Fisher kept"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The shortest warm-up that ends with a usable metric, or, if none does, the longest that ran.
+
+    Attributes:
+        call: runs it again.
+        tuned: what it left.
+        steps: its length.
+        condition: κ of its metrics, whitened by the target; median over replicates.
+        bound: κ of a usable metric is smaller.
+    """
+
+    call: Callable[[], Tuned]
+    tuned: Tuned
+    steps: int
+    condition: float
+    bound: float
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is."""
+        return self.condition < self.bound
+
+
+def why_not(experiment: Experiment, begin: Begin) -> str | None:
+    """The reason why a combination has no answer, None if it has one."""
+    backend = experiment.backend
+    if experiment.metric not in METRICS:
+        return f"judged for the metrics {', '.join(METRICS)}"
+    if reason := experiment.why_no_target:
+        return reason
+    if begin is Begin.FISHER and "kept" not in inspect.signature(backend.warm_up).parameters:
+        return f"{backend.name} does not start from a metric that it is handed"
+    return None if begin is Begin.IDENTITY else backend.why_lacking("supplied")
+
+
+def learn(experiment: Experiment, begin: Begin) -> Learned:
+    """Try ever longer warm-ups of one batch of replicates, until the metric is usable.
+
+    Raises:
+        BackendFaultError: each of them broke the contract, as a short one may.
+    """
+    bound, fault, learned = usable_condition(*_size(experiment)), None, None
+    for steps in LENGTHS:
+        call = _call(experiment, begin, steps)
+        try:
+            tuned = experiment.checked_tuned(call)
+        except BackendFaultError as error:
+            fault = error
+            continue
+        found = float(np.median(condition(tuned.inverse_mass_matrix, experiment.target)))
+        learned = Learned(call, tuned, steps, found, bound)
+        if learned.usable or begin is Begin.KEPT:  # the length is for its step size alone
+            break
+    if learned is None:
+        raise fault or BackendFaultError("no length was tried")
+    return learned
+
+
+def _size(experiment: Experiment) -> tuple[int, bool]:
+    """Coordinates that are estimated together, and whether their correlations are."""
+    estimator = experiment.estimator
+    if estimator.entries is not None:
+        return int(np.max(np.sum(estimator.entries, axis=1))), True
+    return experiment.case.dimension, estimator.dense
+
+
+def _call(experiment: Experiment, begin: Begin, steps: int) -> Callable[[], Tuned]:
+    """The warm-up; nothing is handed to a sampler that begins as it always does."""
+    starts, keys = experiment.starts(experiment.batch), experiment.keys(0)
+    fisher = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(starts.dtype)
+    handed: dict[str, Any] = {} if begin is Begin.IDENTITY else {"supplied": fisher}
+    if begin is Begin.FISHER:
+        handed["kept"] = False
+    return lambda: experiment.backend.warm_up(
+        experiment.case, experiment.metric, keys, starts, steps, **handed
+    )

@@ -1,0 +1,251 @@
+"""The posterior's covariance in z by long runs, where no Fisher information serves as reference.
+
+Our own HMC draws, 64 chains tuned together. They start where warm-ups ended, or if hierarchical
+sites are stated non-centred, for chains then agree better, where NumPyro would start. What it finds
+is taken only if R̂ says that the chains agree with each other, and if NumPyro's NUTS finds the same.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.stats
+
+from invmass.adaptation.windows import pooled_schedule
+from invmass.model.derivatives import gradient
+from invmass.model.distributions import Array
+from invmass.model.precision import float64
+from invmass.sampling.own_hmc import own_hmc
+from invmass.user_model import numpyro_sites
+from invmass.user_model.model import OwnModel
+from invmass.user_model.noncentred import noncentred
+
+CHAINS = 64
+WARM_UP = 500
+DRAWS = (1000, 4000)  # of each chain; more if the error is not small yet
+SHORTER = 0.5  # of the tuned step: what is narrow is followed, too
+LARGEST_RHAT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Bürkner, Bayesian Analysis 16 (2021)
+HOPELESS = 1.1  # R̂ that four times as many draws do not mend
+SMALL_ERROR = 0.25  # of the margin
+
+
+@dataclass(frozen=True)
+class PosteriorMoments:
+    """Mean and covariance of z by long runs, and how well they are known.
+
+    Attributes:
+        mean: shape (d,).
+        covariance: shape (d, d).
+        error: of each entry of the covariance, whitened by itself: half the width of its
+            confidence interval, or the distance to what the second sampler found, if that is more.
+        rhat: the largest of all coordinates and of their squares.
+        how: by which draws, in words.
+        trouble: why they are not to be relied on; empty if they are.
+    """
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    error: np.ndarray
+    rhat: float
+    how: str
+    trouble: str
+
+    @property
+    def largest_error(self) -> float:
+        """Relative, of the variance in any direction: the largest that such errors allow."""
+        return float(np.linalg.norm(self.error, 2))
+
+
+def posterior_moments(
+    own: OwnModel, starts: np.ndarray, seed: int, tolerance: float, false_alarm: float
+) -> PosteriorMoments:
+    """Run both samplers, and compare.
+
+    Args:
+        own: the model.
+        starts: of the chains, shape (CHAINS, d).
+        seed: of every random number.
+        tolerance: margin of the verdict that it is for; the samplers must agree within half of it.
+        false_alarm: α of the confidence intervals.
+    """
+    stated = [_Stated("as stated", own, starts)]
+    if other := noncentred(own):
+        model, back = other
+        anywhere = model.default_starts(np.random.default_rng(seed), CHAINS)
+        stated.insert(0, _Stated("non-centred", model, anywhere, back))
+    enough = SMALL_ERROR * tolerance
+    runs: list[tuple[_Found, _Stated, int]] = []
+    for way in stated:
+        if runs and runs[0][0].rhat <= LARGEST_RHAT:
+            break
+        for draws in DRAWS:
+            points = way.mapped(_hmc(way, seed, draws))
+            found = _moments(points, false_alarm)
+            if found is None or found.rhat > HOPELESS or found.error.max() <= enough:
+                break
+        if found is not None:
+            runs.append((found, way, draws))
+    if not runs:
+        return unknown_moments(
+            own.dimension, "long runs left the finite numbers: is the posterior proper?"
+        )
+    found, way, draws = min(runs, key=lambda run: run[0].rhat)
+    apart, spread = _distance(way.mapped(_nuts(way, seed)), found, false_alarm)
+    how = f"{CHAINS} chains of {draws} draws by our own HMC, {way.name}"
+    error = np.maximum(found.error, np.abs(apart))
+    return PosteriorMoments(
+        found.mean, found.covariance, error, found.rhat, how,
+        _trouble(found, apart, spread, tolerance, own.coordinates),
+    )  # fmt: skip
+
+
+def unknown_moments(dimension: int, trouble: str) -> PosteriorMoments:
+    """Those of which nothing is known, and why."""
+    nowhere = np.full((dimension, dimension), np.nan)
+    return PosteriorMoments(nowhere[0], nowhere, nowhere, np.nan, "no draws", trouble)
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """One way of stating a model, and where its chains start, (CHAINS, d)."""
+
+    name: str
+    model: OwnModel
+    starts: np.ndarray
+    back: Callable[[Array], Array] | None = None  # to the z of the model as it was stated
+
+    def mapped(self, points: np.ndarray) -> np.ndarray:
+        """Draws, (C, n, d), in the z of the model as it was stated."""
+        if self.back is None:
+            return points
+        with float64():
+            flat = jnp.asarray(points.reshape(-1, points.shape[2]))
+            return np.asarray(jax.jit(jax.vmap(self.back))(flat)).reshape(*points.shape[:2], -1)
+
+
+@dataclass(frozen=True)
+class _Found:
+    mean: np.ndarray
+    covariance: np.ndarray
+    error: np.ndarray  # (d, d)
+    rhat: float
+
+
+def _moments(points: np.ndarray, false_alarm: float) -> _Found | None:
+    """Of draws, (C, n, d); None if they are not finite or do not span the space."""
+    flat = points.reshape(-1, points.shape[2])
+    if not np.all(np.isfinite(flat)):
+        return None
+    mean, covariance = flat.mean(axis=0), np.atleast_2d(np.cov(flat.T))
+    if np.linalg.eigvalsh(covariance)[0] <= 0:
+        return None
+    white = (points - mean) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
+    products = np.einsum("cni,cnj->cij", white, white) / points.shape[1]
+    return _Found(mean, covariance, _half_width(products, false_alarm), _rhat(white))
+
+
+def _half_width(values: np.ndarray, false_alarm: float) -> np.ndarray:
+    """Of Student's interval for the mean over C independent chains; the shape of one value."""
+    quantile = scipy.stats.t.isf(false_alarm / 2, len(values) - 1)
+    return quantile * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+
+
+def _rhat(white: np.ndarray) -> float:
+    """The largest rank-normalised R̂ of all whitened coordinates and of their squares."""
+    from arviz_stats.base import array_stats  # slow to import
+
+    columns = np.moveaxis(np.concatenate([white, white**2], axis=2), 2, 0)
+    return max(float(array_stats.rhat(c, chain_axis=0, draw_axis=1)) for c in columns)
+
+
+def _distance(
+    points: np.ndarray, found: _Found, false_alarm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """What other draws make of the whitened covariance less the identity, and its error; (d, d).
+
+    About the mean of the first, so that another mean shows too.
+    """
+    white = (points - found.mean) @ np.linalg.inv(np.linalg.cholesky(found.covariance)).T
+    products = np.einsum("cni,cnj->cij", white, white) / points.shape[1]
+    distance = products.mean(axis=0) - np.eye(len(found.mean))
+    return distance, _half_width(products, false_alarm)
+
+
+def _trouble(
+    found: _Found,
+    apart: np.ndarray,
+    spread: np.ndarray,
+    tolerance: float,
+    coordinates: tuple[str, ...],
+) -> str:
+    if not found.rhat <= LARGEST_RHAT:
+        return f"the chains of long runs do not agree: R̂ = {found.rhat:.3g}"
+    if found.error.max() > tolerance:
+        return f"long runs know the covariance to {found.error.max():.0%} alone"
+    beyond = np.abs(apart) - np.maximum(tolerance / 2, found.error + spread)
+    if not np.all(beyond <= 0):
+        i, j = np.unravel_index(np.argmax(beyond), beyond.shape)
+        names = coordinates[i] if i == j else f"{coordinates[i]}, {coordinates[j]}"
+        return (
+            f"two samplers disagree about the posterior: NumPyro's NUTS finds {names} "
+            f"{apart[i, j]:+.2g} from what our own HMC finds"
+        )
+    return ""
+
+
+def _hmc(way: _Stated, seed: int, draws: int) -> np.ndarray:
+    """Draws of our own HMC, shape (C, n, d)."""
+    own = way.model
+    with float64(), numpyro_sites.told(own.model):
+        slope = gradient(own.log_density)
+
+        def value_and_gradient(z: Array) -> tuple[Array, Array]:
+            return own.log_density(z), slope(z)
+
+        both = value_and_gradient if own.forward_mode else jax.value_and_grad(own.log_density)
+
+        @partial(jax.jit, static_argnums=2)
+        def run(key: Array, starts: Array, draws: int) -> Array:
+            warm_key, draw_key = jax.random.split(key)
+            schedule = jax.tree.map(jnp.asarray, pooled_schedule(WARM_UP))
+            hmc = own_hmc()
+            metric = hmc.make_metric(jnp.eye(starts.shape[1]))
+            end = hmc.warm_up(both, warm_key, starts, metric, schedule, hmc.oracle_shrinkage)
+            step = SHORTER * end.step_size
+            return hmc.draw(both, draw_key, end.state.position, end.metric, step, draws)[0]
+
+        positions = run(jax.random.key(seed), jnp.asarray(way.starts), draws)
+        return np.moveaxis(np.asarray(positions), 0, 1)
+
+
+def _nuts(way: _Stated, seed: int) -> np.ndarray:
+    """Draws of NumPyro's NUTS, shape (C, n, d)."""
+    from numpyro.infer import MCMC, NUTS
+
+    own = way.model
+    with float64(), numpyro_sites.told(own.model):
+        kernel = NUTS(
+            own.model,
+            dense_mass=True,
+            target_accept_prob=0.95,
+            forward_mode_differentiation=own.forward_mode,
+        )
+        mcmc = MCMC(
+            kernel,
+            num_warmup=WARM_UP,
+            num_samples=DRAWS[0],
+            num_chains=CHAINS,
+            chain_method="vectorized",
+            progress_bar=False,
+        )
+        begin = jax.vmap(own.unflatten)(jnp.asarray(way.starts))
+        args, kwargs = own.inputs
+        fields = tuple(f"z.{name}" for name in own.sites)
+        key = jax.random.key(seed + 1)
+        mcmc.run(key, *args, init_params=begin, extra_fields=fields, **kwargs)
+        z = mcmc.get_extra_fields(group_by_chain=True)
+        z = {name: z[f"z.{name}"] for name in own.sites}
+        return np.asarray(jax.vmap(jax.vmap(own.flatten))(z))
