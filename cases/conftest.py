@@ -16,6 +16,7 @@ from invmass.claims.equivalence import Status
 from invmass.claims.explain import explain
 from invmass.claims.record import Settle, timing_record, verdict_record
 from invmass.claims.registry import CLAIMS
+from invmass.model.catalogue import all_cases
 from invmass.pytest_plugin.isolation import workers
 from invmass.pytest_plugin.plugin import RECORD, TIMING, WRITER, option
 from invmass.runs.cores import keep_to_share
@@ -24,8 +25,6 @@ from invmass.runs.experiment import Experiment
 from invmass.runs.selection import Cell, select_cells, settings_from
 from invmass.sampling.backend import Backend
 from invmass.sampling.registry import load_backend
-
-from .catalogue import all_cases
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

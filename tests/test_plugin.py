@@ -238,7 +238,7 @@ def test_jax_is_not_started_before_processes_have_their_share_of_the_machine(
 
 FULL_CASE = """
 from dataclasses import replace
-from invmass.cases import catalogue
+from invmass.model import catalogue
 
 known = catalogue.all_cases()
 long = dict(known) | {"gaussian_mean": replace(known["gaussian_mean"], tier="full")}
