@@ -12,13 +12,13 @@ from typing import Any
 import jax
 import pytest
 
-from invmass.claims.equivalence import Status
 from invmass.claims.explain import explain
 from invmass.claims.record import Settle, timing_record, verdict_record
 from invmass.claims.registry import CLAIMS
 from invmass.model.catalogue import all_cases
 from invmass.pytest_plugin.isolation import workers
 from invmass.pytest_plugin.plugin import RECORD, TIMING, WRITER, option
+from invmass.results.status import Status
 from invmass.runs.cores import keep_to_share
 from invmass.runs.environment import configure_jax
 from invmass.runs.experiment import Experiment

@@ -13,10 +13,11 @@ from faults.sampler import Replaced
 from invmass.backends.hmc_static import HandRolledHMC
 from invmass.claims import conduct, judge
 from invmass.claims import registry as claims
-from invmass.claims.equivalence import Statistic, Status, Verdict, interval
+from invmass.claims.equivalence import Statistic, Verdict, interval
 from invmass.errors import UsageError
 from invmass.model.catalogue import all_cases
 from invmass.model.motion import Motion
+from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.backend import Backend, Draws, Tuned
 

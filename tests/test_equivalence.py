@@ -5,7 +5,8 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from invmass.claims.equivalence import Statistic, Status, exact, interval, look, sequential
+from invmass.claims.equivalence import Statistic, exact, interval, look, sequential
+from invmass.results.status import Status
 
 
 def log_normal(expectation: float, sd: float, count: int, seed: int) -> np.ndarray:

@@ -4,9 +4,9 @@ import pytest
 from faults.catalogue import FAULTS, RIGHT, Fault
 
 from invmass.claims import conduct, judge
-from invmass.claims.equivalence import Status
 from invmass.claims.registry import CLAIMS, answers
 from invmass.errors import BackendFaultError
+from invmass.results.status import Status
 
 # of each kind the weakest that is surely seen: docs/faults.py judges them all, at ten seeds
 WEAKEST = {

@@ -14,14 +14,7 @@ from click.testing import CliRunner
 from invmass.adaptation.estimators import ESTIMATORS
 from invmass.cases.univariate import normal_scores
 from invmass.claims.conduct import CONTRACT
-from invmass.claims.equivalence import (
-    Interval,
-    Statistic,
-    Status,
-    Verdict,
-    look,
-    replicates_wanted,
-)
+from invmass.claims.equivalence import Interval, Statistic, Verdict, look, replicates_wanted
 from invmass.claims.judge import CONVERGES, FISHER
 from invmass.cli.direct import repeat
 from invmass.cli.judge import judge
@@ -36,6 +29,7 @@ from invmass.recorded.recorded import Recorded, transforms_of
 from invmass.reports.page import html
 from invmass.reports.tables import headline
 from invmass.results.rows import load_rows
+from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.backend import Tuned
 from invmass.sampling.registry import load_backend

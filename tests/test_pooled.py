@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from invmass.claims.equivalence import Status, interval, look
+from invmass.claims.equivalence import interval, look
 from invmass.claims.judge import _pooled
+from invmass.results.status import Status
 
 D, REPLICATES, SIZE = 45, 16, 0.2
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 import invmass
 from invmass.adaptation.estimators import ESTIMATORS
 from invmass.claims import judge
-from invmass.claims.equivalence import Interval, Status, Verdict
+from invmass.claims.equivalence import Interval, Verdict
 from invmass.claims.explain import explain
 from invmass.claims.reading import (
     BELOW_FLOOR,
@@ -28,6 +28,7 @@ from invmass.model.distributions import MultivariateNormal, Normal
 from invmass.model.posterior import Observation, Site
 from invmass.model.precision import relative_rounding
 from invmass.recorded.recorded import Recorded
+from invmass.results.status import Status
 from invmass.runs.experiment import Experiment
 from invmass.studies.recorded_matrices import recorded_answers, recorded_experiment, recorded_record
 

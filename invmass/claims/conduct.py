@@ -11,14 +11,9 @@ import scipy.linalg
 import scipy.stats
 
 from invmass.adaptation.estimators import Rule
-from invmass.claims.equivalence import (
-    Statistic,
-    Status,
-    Verdict,
-    all_exact,
-    sequential,
-)
+from invmass.claims.equivalence import Statistic, Verdict, all_exact, sequential
 from invmass.model.motion import Motion
+from invmass.results.status import Status
 from invmass.runs.experiment import NUM_SAMPLES, Experiment, joined
 from invmass.sampling.backend import Draws, Tuned
 from invmass.whitening import whiten

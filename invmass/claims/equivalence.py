@@ -9,7 +9,6 @@ each is tested at the full level (Berger, Technometrics 24, 1982). A fail takes 
 side, so there the level is divided among all of them (Bonferroni).
 """
 
-import enum
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +19,7 @@ import numpy as np
 import scipy.optimize
 import scipy.stats
 
-
-class Status(enum.StrEnum):
-    """The answer of a verdict."""
-
-    PASS = "pass"
-    FAIL = "fail"
-    INCONCLUSIVE = "inconclusive"
-
+from invmass.results.status import Status
 
 SETTLING = 8  # times the first replicates, in which a pass may be looked at again
 

@@ -8,8 +8,9 @@ from dataclasses import fields
 import jax
 
 from invmass.claims import judge
-from invmass.claims.equivalence import Status, Verdict
+from invmass.claims.equivalence import Verdict
 from invmass.claims.reading import Reading
+from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.registry import OWN
 

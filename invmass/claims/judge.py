@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import jax
 import numpy as np
 
-from invmass.claims.equivalence import Statistic, Status, Verdict, exact, sequential
+from invmass.claims.equivalence import Statistic, Verdict, exact, sequential
 from invmass.claims.reading import BELOW_FLOOR, EntryReading, read_entry
 from invmass.model.precision import float64, relative_rounding
+from invmass.results.status import Status
 from invmass.runs.experiment import Experiment
 from invmass.whitening import whiten
 

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from invmass.claims import judge
-from invmass.claims.equivalence import Status, Verdict, replicates_wanted
+from invmass.claims.equivalence import Verdict, replicates_wanted
 from invmass.claims.reading import overall
 from invmass.claims.record import answer_record
 from invmass.claims.registry import answers, why_not_judged
@@ -25,6 +25,7 @@ from invmass.model.catalogue import one_case, select_cases
 from invmass.model.precision import float64
 from invmass.results.plain_json import plain_json
 from invmass.results.rows import RowWriter, read_rows
+from invmass.results.status import Status
 from invmass.runs.cores import cores_at_hand, keep_to_cores
 from invmass.runs.environment import configure_jax
 from invmass.runs.experiment import Experiment, Settings

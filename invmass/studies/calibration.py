@@ -12,16 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from invmass.claims.equivalence import (
-    Statistic,
-    Status,
-    interval,
-    log_normal_divergence,
-    sequential,
-)
+from invmass.claims.equivalence import Statistic, interval, log_normal_divergence, sequential
 from invmass.claims.judge import target_statistics
 from invmass.claims.record import combination_record, error_record
 from invmass.errors import UsageError
+from invmass.results.status import Status
 from invmass.runs.experiment import Experiment
 from invmass.studies.sweep import Combination, Row
 

@@ -21,7 +21,6 @@ from invmass.claims.equivalence import (
     Interval,
     Scale,
     Statistic,
-    Status,
     Verdict,
     interval,
     sequential,
@@ -29,6 +28,7 @@ from invmass.claims.equivalence import (
 from invmass.claims.judge import HALF
 from invmass.claims.reading import Reading, read
 from invmass.errors import BackendFaultError, InvmassError, UsageError
+from invmass.results.status import Status
 from invmass.runs.experiment import BATCH, Settings
 from invmass.user_model.forecast import Floor, floor_of
 from invmass.user_model.model import OwnModel, Structure
