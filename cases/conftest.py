@@ -16,13 +16,13 @@ from invmass.claims.explain import explain
 from invmass.claims.record import Settle, timing_record, verdict_record
 from invmass.claims.registry import CLAIMS
 from invmass.model.catalogue import all_cases
-from invmass.pytest_plugin.isolation import workers
+from invmass.pytest_plugin.isolation import CLAIM, workers
 from invmass.pytest_plugin.plugin import RECORD, TIMING, WRITER, option
 from invmass.results.status import Status
 from invmass.runs.cores import keep_to_share
 from invmass.runs.environment import configure_jax
 from invmass.runs.experiment import Experiment
-from invmass.runs.selection import Cell, select_cells, settings_from
+from invmass.runs.selection import Cell, cells_of_claim, select_cells, settings_from
 from invmass.sampling.backend import Backend
 from invmass.sampling.registry import load_backend
 
@@ -32,11 +32,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     node = metafunc.definition
     cells = _cells(metafunc.config)
-    if marker := node.get_closest_marker("invmass_cases"):
-        cells = [cell for cell in cells if cell.case in marker.args]
-    if node.get_closest_marker("invmass_once"):
-        last = {(cell.case, cell.backend): cell for cell in cells}
-        cells = list(last.values())
+    if marker := node.get_closest_marker(CLAIM):
+        cells = cells_of_claim(CLAIMS[marker.args[0]], cells)
     if node.get_closest_marker(TIMING):
         chains = option(metafunc.config, "chains") or [None]
         cells = [cell._replace(chains=number) for cell in cells for number in chains]
@@ -101,7 +98,7 @@ def settle(request: pytest.FixtureRequest, experiment: Experiment) -> Settle:
 
     def settle(name: str) -> None:
         claim = CLAIMS[name]
-        if reason := claim.why_not(experiment):
+        if reason := claim.not_judged_reason(experiment):
             pytest.skip(reason)
         verdict = claim.judge(experiment)
         record = verdict_record(experiment, name, verdict)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from invmass.claims.judge import FISHER
+from invmass.claims.inverse_fisher import InverseFisher
 from invmass.claims.reading import Reading
 from invmass.claims.record import SHOWN_DIMENSION, SHOWN_REPLICATES, answer_record
 from invmass.claims.registry import answers
@@ -264,7 +264,7 @@ def _own_answer(
     for structure in structures:
         told = structure if isinstance(structure, str) else "; ".join(map(",".join, structure))
         adaptation = Adaptation(own, structure, settings, regularise)
-        common = {"case": name, "backend": "numpyro", "metric": told, "claim": FISHER}
+        common = {"case": name, "backend": "numpyro", "metric": told, "claim": InverseFisher.name}
         judged = list(adaptation.entries())
         entries = [
             asdict(entry)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.optimize
 
-from invmass.claims.equivalence import Statistic
+from invmass.claims.intervals import Statistic
 from invmass.cli.options import FAIL, INCONCLUSIVE
 from invmass.cli.sweep import _promises
 from invmass.reports import calibration as measured
@@ -40,14 +40,14 @@ def test_wrong_answers_at_the_margin_are_no_more_than_promised(rows: pd.DataFram
 
 def test_broken_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Were α not divided over the looks, and spent on one side alone, it would show."""
-    from invmass.claims import equivalence
+    from invmass.claims import sequential
 
-    right = equivalence.look
+    right = sequential.look
 
     def careless(statistics, margin, alpha, number):  # type: ignore[no-untyped-def]
         return right(statistics, margin, alpha * number * (number + 1), number)
 
-    monkeypatch.setattr(equivalence, "look", careless)
+    monkeypatch.setattr(sequential, "look", careless)
     combination = Combination("gaussian_mean", "hmc", "diagonal", Settings(seed=1))
     found = pd.DataFrame(calibrate(Trial(combination, 1, 1024, VERDICTS)))
     rates = measured.error_rates(found).query("promised == 0.01").to_dict("records")

@@ -11,12 +11,26 @@ from faults.reported import KeepsSuppliedUnused
 from faults.sampler import Replaced
 
 from invmass.backends.hmc_static import HandRolledHMC
-from invmass.claims import conduct, judge
 from invmass.claims import registry as claims
-from invmass.claims.equivalence import Statistic, Verdict, interval
+from invmass.claims.base import GAUSSIAN_FIT
+from invmass.claims.converges_to_its_target import ConvergesToItsTarget
+from invmass.claims.density import DensityAgrees
+from invmass.claims.draws import DrawsAreRight
+from invmass.claims.equivariant import COMBINED, Equivariant
+from invmass.claims.equivariant_at_several_lengths import SEPARATE
+from invmass.claims.intervals import Statistic, interval
+from invmass.claims.reported_statistics import ReportedStatistics
+from invmass.claims.resumes_from_file import ResumesFromFile
+from invmass.claims.sequential import Verdict
+from invmass.claims.supplied_metric import SuppliedMetric
+from invmass.claims.tuned_matrix_contract import TunedMatrixContract, _coincidences
+from invmass.claims.window_effective_sample_size import (
+    WindowEffectiveSampleSize,
+    ess_fraction_and_kurtosis,
+)
 from invmass.errors import UsageError
+from invmass.model.affine import AffineMap
 from invmass.model.catalogue import all_cases
-from invmass.model.motion import Motion
 from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.backend import Backend, Draws, Tuned
@@ -25,7 +39,7 @@ Claim = Callable[[Experiment], Verdict]
 
 
 def judged(
-    claim: Claim, backend: Backend, metric: str = "dense", case: str = conduct.FIT
+    claim: Claim, backend: Backend, metric: str = "dense", case: str = GAUSSIAN_FIT
 ) -> Verdict:
     return claim(Experiment(all_cases()[case], backend, metric, Settings()))
 
@@ -34,12 +48,12 @@ def judged(
 @pytest.mark.parametrize(
     "claim",
     [
-        conduct.spread,
-        conduct.supplied,
-        conduct.moved,
-        conduct.statistics,
-        conduct.contract,
-        conduct.resumes,
+        WindowEffectiveSampleSize().judge,
+        SuppliedMetric().judge,
+        Equivariant().judge,
+        ReportedStatistics().judge,
+        TunedMatrixContract().judge,
+        ResumesFromFile().judge,
     ],
 )
 def test_right_backend_passes(claim: Claim, metric: str) -> None:
@@ -81,30 +95,30 @@ class FixedAndAccepting(FixedNumberOfSteps):
 
 @pytest.mark.parametrize("metric", ["diagonal", "dense"])
 def test_number_of_steps_may_be_fixed(metric: str) -> None:
-    verdict = judged(conduct.statistics, FixedNumberOfSteps(), metric)
+    verdict = judged(ReportedStatistics().judge, FixedNumberOfSteps(), metric)
     assert verdict.status is Status.PASS, "\n".join(map(str, verdict.intervals))
 
 
 @pytest.mark.parametrize("fault", [FixedAndMiscounted, FixedAndAccepting])
 def test_statistics_of_fixed_numbers_of_steps_are_judged(fault: type[Backend]) -> None:
-    assert judged(conduct.statistics, fault()).status is Status.FAIL
+    assert judged(ReportedStatistics().judge, fault()).status is Status.FAIL
 
 
 def test_replicates_that_are_stuck_do_not_say_what_draws_are_worth() -> None:
     """As two of 64 were, with a long step, in the bend of the banana."""
-    experiment = Experiment(all_cases()[conduct.FIT], HandRolledHMC(), "dense", Settings())
+    experiment = Experiment(all_cases()[GAUSSIAN_FIT], HandRolledHMC(), "dense", Settings())
     expected = experiment.regularised(experiment.target)
     draws = experiment.draws(experiment.batch)
     position = draws.position.copy()
     position[:2] = position.max(axis=(0, 1))
-    worth, _ = conduct._worth(experiment, draws, expected)
-    again, _ = conduct._worth(experiment, replace(draws, position=position), expected)
+    worth, _ = ess_fraction_and_kurtosis(experiment, draws, expected)
+    again, _ = ess_fraction_and_kurtosis(experiment, replace(draws, position=position), expected)
     np.testing.assert_allclose(again, worth, rtol=0.1)
 
 
-@pytest.mark.parametrize("motion", [conduct.TOGETHER, *conduct.APART])
-def test_posterior_of_a_moved_case_is_the_moved_posterior(motion: Motion) -> None:
-    case = all_cases()[conduct.FIT]
+@pytest.mark.parametrize("motion", [COMBINED, *SEPARATE])
+def test_posterior_of_a_moved_case_is_the_moved_posterior(motion: AffineMap) -> None:
+    case = all_cases()[GAUSSIAN_FIT]
     moments = case.reference.moments()
     moved = motion.case(case, moments.covariance)
     assert moved.posterior.structure == case.posterior.structure
@@ -120,7 +134,7 @@ def test_posterior_of_a_moved_case_is_the_moved_posterior(motion: Motion) -> Non
 @pytest.mark.parametrize("name", ["notebook-normal", "mixed_sites", "gaussian_mean"])
 def test_case_that_is_no_linear_fit_is_not_moved(name: str) -> None:
     with pytest.raises(UsageError, match=f"case '{name}' cannot be moved"):
-        conduct.TOGETHER.case(all_cases()[name], np.eye(all_cases()[name].dimension))
+        COMBINED.case(all_cases()[name], np.eye(all_cases()[name].dimension))
 
 
 def log_variances(rounds: int, replicates: int, columns: int) -> np.ndarray:
@@ -161,7 +175,7 @@ def test_few_draws_in_a_window_break_no_contract() -> None:
     few = np.random.default_rng(0).chisquare(3, (64, experiment.case.dimension)) / 3
     matrices, ones = few * experiment.target, np.ones(64)
     experiment._tuned.append(Tuned(matrices, ones, few, ones, ones, ones, 500))
-    assert conduct.contract(experiment).status is Status.PASS
+    assert TunedMatrixContract().judge(experiment).status is Status.PASS
 
 
 def test_coincidences_are_allowed_where_single_numbers_are_many() -> None:
@@ -170,12 +184,12 @@ def test_coincidences_are_allowed_where_single_numbers_are_many() -> None:
         numbers = 1 + 0.03 * generator.standard_normal((200, count, dimension))
         rounded = np.round(numbers, 6)
         equal = [count - len(np.unique(table, axis=0)) for table in rounded]
-        allowed = conduct._coincidences(count, dimension)
+        allowed = _coincidences(count, dimension)
         assert max(equal) <= allowed < count / 16
 
 
 def test_supplied_metric_of_one_coordinate_is_judged_too() -> None:
-    verdict = judged(conduct.supplied, KeepsSuppliedUnused(), case="gaussian_mean")
+    verdict = judged(SuppliedMetric().judge, KeepsSuppliedUnused(), case="gaussian_mean")
     assert verdict.status is Status.FAIL
 
 
@@ -184,9 +198,9 @@ def test_an_infinite_variance_is_no_target_and_the_contract_holds_without() -> N
         all_cases()["infinite_variance"], HandRolledHMC(), "diagonal", Settings()
     )
     assert experiment.why_no_target == "nothing to converge to: the variance of x is infinite"
-    assert conduct.why_no_spread(experiment) == experiment.why_no_target
+    assert WindowEffectiveSampleSize().unmet_need(experiment) == experiment.why_no_target
     found = dict(claims.answers(experiment))
-    assert set(found) == {judge.DENSITY, conduct.CONTRACT}
+    assert set(found) == {DensityAgrees.name, TunedMatrixContract.name}
     assert all(verdict.status is Status.PASS for verdict in found.values())
 
 
@@ -229,7 +243,7 @@ def test_many_coordinates_are_judged_together(
     for part in (slice(8), slice(8, 16)):  # they come by eight
         tuned = Tuned(matrices[part], ones, draws[part, 0], ones, ones, ones, 500)
         experiment._tuned.append(tuned)
-    assert judge.target(experiment).status is status
+    assert ConvergesToItsTarget().judge(experiment).status is status
 
 
 @pytest.mark.parametrize(
@@ -247,7 +261,7 @@ def test_mean_of_one_coordinate_of_many_is_not_lost_among_them(
     white[..., 0] += shift
     positions = moments.mean + white @ np.linalg.cholesky(moments.covariance).T
     experiment._draws += [Draws(part, *np.ones((3, 8))) for part in positions]
-    assert judge.draws(experiment).status is status
+    assert DrawsAreRight().judge(experiment).status is status
 
 
 @pytest.mark.parametrize(("copies", "status"), [(2, Status.PASS), (8, Status.FAIL)])
@@ -260,13 +274,13 @@ def test_coincidence_is_not_taken_for_a_matrix_that_is_shared(copies: int, statu
     ones = np.ones(64)
     tuned = Tuned(matrices.astype(np.float32), ones, np.zeros((64, 1)), ones, ones, ones, 500)
     experiment._tuned.append(tuned)
-    assert conduct.contract(experiment).status is status
+    assert TunedMatrixContract().judge(experiment).status is status
 
 
 @pytest.mark.parametrize(("last_places", "status"), [(20, Status.PASS), (200, Status.FAIL)])
 def test_rounding_is_not_taken_for_a_lack_of_symmetry(last_places: int, status: Status) -> None:
     """Sums of products in float32 come out some last places apart, up to 7 in 1,024 replicates."""
-    experiment = Experiment(all_cases()[conduct.FIT], HandRolledHMC(), "dense", Settings())
+    experiment = Experiment(all_cases()[GAUSSIAN_FIT], HandRolledHMC(), "dense", Settings())
     target = experiment.estimator.regularised(experiment.target, 500)
     generator = np.random.default_rng(0)
     matrices = np.stack([target * generator.normal(1.0, 0.01) for _ in range(64)])
@@ -275,5 +289,5 @@ def test_rounding_is_not_taken_for_a_lack_of_symmetry(last_places: int, status: 
     matrices = (matrices + upper * size).astype(np.float32)
     tuned = Tuned(matrices, ones, np.zeros((64, 3)), ones, ones, ones, 500)
     experiment._tuned.append(tuned)
-    verdict = conduct.contract(experiment)
+    verdict = TunedMatrixContract().judge(experiment)
     assert verdict.status is status, verdict.worst

@@ -5,7 +5,8 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
-from invmass.claims.equivalence import Statistic, exact, interval, look, sequential
+from invmass.claims.intervals import Statistic, interval
+from invmass.claims.sequential import exact, look, sequential
 from invmass.results.status import Status
 
 

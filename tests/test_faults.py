@@ -3,7 +3,10 @@
 import pytest
 from faults.catalogue import FAULTS, RIGHT, Fault
 
-from invmass.claims import conduct, judge
+from invmass.claims.equivariant import Equivariant
+from invmass.claims.equivariant_at_several_lengths import EquivariantAtSeveralLengths
+from invmass.claims.inverse_fisher_of_x import InverseFisherOfX
+from invmass.claims.inverse_fisher_of_z_at_x import InverseFisherOfZAtX
 from invmass.claims.registry import CLAIMS, answers
 from invmass.errors import BackendFaultError
 from invmass.results.status import Status
@@ -53,15 +56,15 @@ def test_strengths_are_those_of_the_page() -> None:
 
 def test_naive_variance_is_seen_at_several_lengths_of_warm_up() -> None:
     """The claim that runs when it is named alone; at which lengths and motions, its entries say."""
-    (fault,) = (fault for fault in FAULTS if fault.claim == conduct.EQUIVARIANT)
+    (fault,) = (fault for fault in FAULTS if fault.claim == Equivariant.name)
     experiment = available(fault).combination.experiment(seed=0)
-    verdict = CLAIMS[conduct.EQUIVARIANT_AT_LENGTHS].judge(experiment)
+    verdict = CLAIMS[EquivariantAtSeveralLengths.name].judge(experiment)
     assert verdict.status is Status.FAIL
     assert all("shift" in interval.entry for interval in verdict.intervals if interval.outside)
 
 
 def test_every_claim_has_its_fault() -> None:
     """The two wrong references are faults themselves."""
-    told = {fault.claim for fault in FAULTS} | {conduct.EQUIVARIANT_AT_LENGTHS}
-    wrong_references = {judge.REJECTS_CONSTRAINED, judge.REJECTS_MISPLACED}
+    told = {fault.claim for fault in FAULTS} | {EquivariantAtSeveralLengths.name}
+    wrong_references = {InverseFisherOfX.name, InverseFisherOfZAtX.name}
     assert set(CLAIMS) == told | wrong_references

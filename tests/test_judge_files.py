@@ -13,9 +13,11 @@ from click.testing import CliRunner
 
 from invmass.adaptation.estimators import ESTIMATORS
 from invmass.cases.univariate import normal_scores
-from invmass.claims.conduct import CONTRACT
-from invmass.claims.equivalence import Interval, Statistic, Verdict, look, replicates_wanted
-from invmass.claims.judge import CONVERGES, FISHER
+from invmass.claims.converges_to_its_target import ConvergesToItsTarget
+from invmass.claims.intervals import Interval, Statistic
+from invmass.claims.inverse_fisher import InverseFisher
+from invmass.claims.sequential import Verdict, look, replicates_wanted
+from invmass.claims.tuned_matrix_contract import TunedMatrixContract
 from invmass.cli.direct import repeat
 from invmass.cli.judge import judge
 from invmass.errors import BackendFaultError, UsageError
@@ -159,7 +161,11 @@ def test_right_matrices_pass_by_every_route(
         np.sqrt(np.einsum("rii,rjj->rij", matrices, matrices)) if metric == "dense" else matrices
     )
     np.testing.assert_allclose(recorded.inverse_mass_matrix / scale, matrices / scale, atol=2e-5)
-    assert statuses(recorded, metric) == {FISHER: "pass", CONVERGES: "pass", CONTRACT: "pass"}
+    assert statuses(recorded, metric) == {
+        InverseFisher.name: "pass",
+        ConvergesToItsTarget.name: "pass",
+        TunedMatrixContract.name: "pass",
+    }
 
 
 @pytest.mark.parametrize("metric", ["diagonal", "dense"])
@@ -180,9 +186,9 @@ def test_fault_is_seen_by_every_route(
         values, vectors = np.linalg.eigh(right)
         wrong = (vectors * np.sqrt(values)[:, None]) @ np.swapaxes(vectors, 1, 2)
     found = statuses(read(write(route, tmp_path, wrong), CASE), metric)
-    assert found[CONVERGES] == found[FISHER] == "fail"
+    assert found[ConvergesToItsTarget.name] == found[InverseFisher.name] == "fail"
     if fault != "two coordinates swapped":
-        assert found[CONTRACT] == "fail"
+        assert found[TunedMatrixContract.name] == "fail"
 
 
 @pytest.mark.parametrize(
@@ -301,8 +307,8 @@ def test_simplex_of_one_release_is_told_from_that_of_another() -> None:
     rule = ESTIMATORS["welford_dense"]
     matrices = np.array([rule.regularised(estimate, 500) for estimate in estimates])
     recorded = Recorded(matrices, "exact draws")
-    assert statuses(recorded, "dense", case, space="stan")[CONVERGES] == "pass"
-    assert statuses(recorded, "dense", case, space="stan-2.36")[CONVERGES] == "fail"
+    assert statuses(recorded, "dense", case, space="stan")[ConvergesToItsTarget.name] == "pass"
+    assert statuses(recorded, "dense", case, space="stan-2.36")[ConvergesToItsTarget.name] == "fail"
 
 
 def test_four_chains_are_inconclusive_and_told_how_many_would_do(
@@ -398,7 +404,7 @@ def test_command_judges_a_file_of_ours_and_says_how_to_repeat_it(
     answer = CliRunner().invoke(judge, [*words, "--json"])
     assert answer.exit_code == 0, answer.output
     rows = json.loads(answer.output)
-    assert {row["claim"]: row["status"] for row in rows}[CONVERGES] == "pass"
+    assert {row["claim"]: row["status"] for row in rows}[ConvergesToItsTarget.name] == "pass"
     again = CliRunner().invoke(judge, [*rows[0]["command"].split()[2:], "--json"])
     assert json.loads(again.output)[0]["intervals"] == rows[0]["intervals"]
 
@@ -466,7 +472,9 @@ def test_chains_that_are_copies_are_no_replicates(
 
     def contract(rows: list[int]) -> Verdict:
         recorded = Recorded(matrices[rows], "here", 500, "welford_diagonal", "hmc")
-        verdict = dict(recorded_answers(recorded_experiment(recorded, CASE)))[CONTRACT]
+        verdict = dict(recorded_answers(recorded_experiment(recorded, CASE)))[
+            TunedMatrixContract.name
+        ]
         assert isinstance(verdict, Verdict)
         return verdict
 

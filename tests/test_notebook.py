@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 
 import invmass
-from invmass.claims.judge import CONVERGES, FISHER, REJECTS_CONSTRAINED
+from invmass.claims.converges_to_its_target import ConvergesToItsTarget
+from invmass.claims.inverse_fisher import InverseFisher
+from invmass.claims.inverse_fisher_of_x import InverseFisherOfX
 from invmass.errors import UsageError
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
@@ -22,7 +24,7 @@ from invmass.results.rows import RowWriter
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.registry import load_backend
 
-CLAIMS = (FISHER, CONVERGES)
+CLAIMS = (InverseFisher.name, ConvergesToItsTarget.name)
 
 
 def heights(prior_scale: float = 1000.0) -> None:
@@ -49,13 +51,15 @@ def test_case_is_judged_as_by_the_command(checked: invmass.Answer) -> None:
     frame = checked.to_frame()
     assert list(frame.columns) == list(COLUMNS)
     assert list(frame["metric"]) == ["diagonal", "diagonal", "dense", "dense"]
-    assert list(frame["claim"]) == [FISHER, CONVERGES] * 2
+    assert list(frame["claim"]) == [InverseFisher.name, ConvergesToItsTarget.name] * 2
     assert set(frame["status"]) == {"pass"}
     assert str(checked).startswith("notebook-uniform by hmc: pass\n")
 
 
 def test_fault_is_no_pass() -> None:
-    answer = invmass.check("fine_mean", "faults.reported:MassNotInverse", claims=[CONVERGES])
+    answer = invmass.check(
+        "fine_mean", "faults.reported:MassNotInverse", claims=[ConvergesToItsTarget.name]
+    )
     assert not answer.passed
     assert answer.status == "fail"
 
@@ -80,7 +84,9 @@ def test_status_is_the_worst_of_all(statuses: list[str], worst: str, passed: boo
 
 
 def test_backend_that_breaks_down_is_an_error() -> None:
-    answer = invmass.check("gaussian_mean", "faults.breaking:Raises", claims=CONVERGES)
+    answer = invmass.check(
+        "gaussian_mean", "faults.breaking:Raises", claims=ConvergesToItsTarget.name
+    )
     assert answer.status == "error"
     for shown in (answer.to_frame()["message"][0], str(answer), answer._repr_html_()):
         assert "the library gave up" in shown
@@ -94,7 +100,7 @@ def test_answer_shows_a_table_and_ellipses(checked: invmass.Answer) -> None:
     shown = checked._repr_html_()
     page = ElementTree.fromstring(shown)
     lines = page.findall("./table/tbody/tr")
-    assert [cell.text for cell in lines[0]][:3] == ["diagonal", FISHER, "pass"]
+    assert [cell.text for cell in lines[0]][:3] == ["diagonal", InverseFisher.name, "pass"]
     assert len(lines) == 4
     (picture,) = page.iter("{http://www.w3.org/2000/svg}svg")
     assert picture.attrib["aria-label"].startswith("Tuned inverse mass matrices")
@@ -143,7 +149,7 @@ def test_file_is_judged_in_a_notebook_too(tmp_path: Path) -> None:
     tuned.save(tmp_path / "tuned.npz", case.posterior.coordinates)
     answer = invmass.judge(tmp_path / "tuned.npz", case, "welford_dense")
     assert answer.passed
-    assert REJECTS_CONSTRAINED in set(answer.to_frame()["claim"])
+    assert InverseFisherOfX.name in set(answer.to_frame()["claim"])
     assert len(answer.plot().axes[0].patches) == 32 + 1
     assert answer.title.startswith("notebook-uniform: 64 replicates of welford_dense from")
 

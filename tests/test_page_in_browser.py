@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from invmass.claims import judge
+from invmass.claims.converges_to_its_target import ConvergesToItsTarget
+from invmass.claims.inverse_fisher import InverseFisher
 from invmass.model.catalogue import all_cases
 from invmass.reports import tables
 from invmass.reports.page import html, write_report
@@ -46,7 +47,7 @@ def judged() -> list[Row]:
         Combination("notebook-uniform", "hmc", "diagonal", Settings()),
         Combination(
             "notebook-normal", "faults.reported:CorrelationsFlipped", "dense", Settings(),
-            (judge.FISHER,),
+            (InverseFisher.name,),
         ),
     )  # fmt: skip
     explored = explore(all_cases()["notebook-uniform"], Settings(), (0.4, 1.6), (4, 16))
@@ -165,7 +166,7 @@ def test_detail_says_what_the_row_says(visit: Any, index: Path, rows: pd.DataFra
     assert row["command"] in told
     assert f"{row['replicates']:.0f} of at most {row['cap']:.0f}" in told
     verdict = tables.headline(rows).set_index("status").loc["fail"].to_dict()
-    assert f"{judge.FISHER} – {wording.told(verdict)}." in told
+    assert f"{InverseFisher.name} – {wording.told(verdict)}." in told
     entries = dialog.locator("table").first.locator("tbody tr")
     assert entries.count() == len(row["intervals"])
     assert dialog.locator("svg.ellipses circle").count() == len(row["tuned"]) + 3
@@ -192,8 +193,8 @@ def test_detail_leads_to_the_other_claims(visit: Any, index: Path, rows: pd.Data
     claims = page.locator(".claims li")
     diagonal = tables.verdicts(rows).query("metric == 'diagonal'")
     assert claims.count() == len(diagonal)
-    page.locator(".claims a", has_text=judge.CONVERGES).click()
-    assert judge.CONVERGES in page.locator("dialog .lead").inner_text()
+    page.locator(".claims a", has_text=ConvergesToItsTarget.name).click()
+    assert ConvergesToItsTarget.name in page.locator("dialog .lead").inner_text()
 
 
 def save(page: Any, button: Any) -> tuple[str, list[list[str]]]:

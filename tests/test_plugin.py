@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from invmass.claims import conduct
+from invmass.claims.base import GAUSSIAN_FIT
 from invmass.results.rows import load_rows
 
 HERE = Path(__file__).parent
@@ -154,7 +154,7 @@ def test_backend_that_was_asked_for_and_has_no_check_is_a_failure(tmp_path: Path
 def test_known_failure_that_broke_down_says_how(tmp_path: Path) -> None:
     known = tmp_path / "known.txt"
     known.write_text(
-        "test_mass_matrix::test_converges_to_its_target[gaussian_mean-raises-diagonal]  # known\n"
+        "test_claims::test_converges_to_its_target[gaussian_mean-raises-diagonal]  # known\n"
     )
     words = ("--xfails-file", str(known), "--", "-k", "target")
     answer = validate(tmp_path, "--backend", "faults.breaking:Raises", *words)
@@ -174,28 +174,28 @@ def test_known_failure_must_fail_and_must_exist(tmp_path: Path) -> None:
     known = tmp_path / "known.txt"
     cell = "gaussian_mean-mass-diagonal"
     known.write_text(
-        f"test_mass_matrix::test_inverse_fisher[{cell}]  # M in place of its inverse\n"
-        f"test_mass_matrix::test_converges_to_its_target[{cell}]  # the same\n"
+        f"test_claims::test_inverse_fisher[{cell}]  # M in place of its inverse\n"
+        f"test_claims::test_converges_to_its_target[{cell}]  # the same\n"
     )
     spec = "faults.reported:MassNotInverse"
     words = ("--xfails-file", str(known), "--", "-k", "inverse_fisher or target")
     answer = validate(tmp_path, "--backend", spec, *words)
     assert answer.returncode == 0, answer.stdout
     assert statuses(tmp_path, "mass") == {"expected failure"}
-    known.write_text("test_mass_matrix::test_inverse_fisher[gaussian_mean-hmc-diagonal]  # no\n")
+    known.write_text("test_claims::test_inverse_fisher[gaussian_mean-hmc-diagonal]  # no\n")
     answer = validate(tmp_path, "--backend", "hmc", *words)
     assert answer.returncode == 1
     assert "passes, but is listed as known to fail: take its line out (no)" in answer.stdout
-    known.write_text("test_mass_matrix::test_inverse_fisher[gaussian_mean-hmc-dens]  # a slip\n")
+    known.write_text("test_claims::test_inverse_fisher[gaussian_mean-hmc-dens]  # a slip\n")
     answer = validate(tmp_path, "--backend", "hmc", *words)  # of one case, backend and metric
     assert answer.returncode == 1
     assert "inverse_fisher[gaussian_mean-hmc-dens]" in answer.stdout
-    known.write_text("test_mass_matrix::test_that_is_not_there  # no\n")
+    known.write_text("test_claims::test_that_is_not_there  # no\n")
     only = ("--", "-k", "test_inverse_fisher and gaussian_mean-hmc-diagonal")
     answer = run(tmp_path, "invmass", "validate", *words[:2], *only)
     assert answer.returncode == 1
     assert "entries that match no test\n" in answer.stdout
-    assert f"{known}: test_mass_matrix::test_that_is_not_there" in answer.stdout
+    assert f"{known}: test_claims::test_that_is_not_there" in answer.stdout
     known.write_text("test_mass::test_inverse_fisher[gaussian_mean-hmc-dense]  # no such file\n")
     answer = run(tmp_path, "invmass", "validate", *words[:2], *only)
     assert answer.returncode == 1
@@ -249,22 +249,22 @@ catalogue.all_cases = lambda: long
 def test_full_tier_adds_checks_and_cases_and_a_named_case_is_of_any_tier(tmp_path: Path) -> None:
     (tmp_path / "full_case.py").write_text(FULL_CASE)
     words = ("-p", "full_case", "--invmass-backend=hmc", "--invmass-metric=dense")
-    full_check = "test_every_supplied_metric_is_used"
+    full_check = "test_equivariant_at_several_lengths"
     quick = collected(tmp_path, *words)
     assert not any("gaussian_mean" in test or full_check in test for test in quick)
     full = collected(tmp_path, *words, "--invmass-tier=full")
     assert set(quick) < set(full)
-    for name in (conduct.FIT, "gaussian_mean"):
-        assert f"test_contract.py::{full_check}[{name}-hmc-dense]" in full
+    assert f"test_claims.py::{full_check}[{GAUSSIAN_FIT}-hmc-dense]" in full
+    assert "test_claims.py::test_supplied_metric[gaussian_mean-hmc-dense]" in full
     named = collected(tmp_path, *words, "--invmass-case=gaussian_mean")
-    assert "test_density.py::test_density_agrees[gaussian_mean-hmc-dense]" in named
-    assert not any(full_check in test for test in named)
+    assert "test_claims.py::test_density_agrees[gaussian_mean-hmc-dense]" in named
+    assert not any(full_check in test or "supplied" in test for test in named)
 
 
 def test_known_failure_of_the_full_tier_is_not_stale_in_the_quick_one(tmp_path: Path) -> None:
     known = tmp_path / "known.txt"
     known.write_text(
-        "test_conduct::test_equivariant_at_several_lengths[quadratic_fit-hmc-dense]  # some day\n"
+        "test_claims::test_equivariant_at_several_lengths[quadratic_fit-hmc-dense]  # some day\n"
     )
     assert collected(tmp_path, f"--invmass-xfails-file={known}")
 

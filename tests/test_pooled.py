@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from invmass.claims.equivalence import interval, look
-from invmass.claims.judge import _pooled
+from invmass.claims.intervals import interval
+from invmass.claims.pooled import pooled_statistics
+from invmass.claims.sequential import look
 from invmass.results.status import Status
 
 D, REPLICATES, SIZE = 45, 16, 0.2
@@ -25,7 +26,9 @@ def test_pooled_statistics_miss_no_more_often_than_they_promise(correlation: flo
     expected = {"squares off the diagonal": 2 * (D - 1) * correlation**2 / D}
     missed = dict.fromkeys(("mean of the ratios", "squares off the diagonal"), 0)
     for _ in range(rounds):
-        found = {s.entry: s for s in _pooled(matrices(generator, correlation), "ratios", 0.1)}
+        found = {
+            s.entry: s for s in pooled_statistics(matrices(generator, correlation), "ratios", 0.1)
+        }
         for name in missed:
             seen, truth = interval(found[name], 0.1, alpha), expected.get(name, 1.0)
             missed[name] += not seen.low <= truth <= seen.high
@@ -35,7 +38,10 @@ def test_pooled_statistics_miss_no_more_often_than_they_promise(correlation: flo
 
 def test_squares_off_the_diagonal_are_estimated_without_bias() -> None:
     generator = np.random.default_rng(2)
-    found = [_pooled(matrices(generator, SIZE), "ratios", 0.1)[2].values.mean() for _ in range(200)]
+    found = [
+        pooled_statistics(matrices(generator, SIZE), "ratios", 0.1)[2].values.mean()
+        for _ in range(200)
+    ]
     expected = 2 * (D - 1) * SIZE**2 / D
     assert np.mean(found) == pytest.approx(expected, abs=4 * np.std(found) / np.sqrt(200))
 
@@ -50,7 +56,7 @@ def test_furthest_ratio_at_its_margin_is_missed_no_more_often_than_promised(
     missed = 0
     for _ in range(rounds):
         draws = scale * generator.normal(size=(REPLICATES, 225, D))
-        found = {s.entry: s for s in _pooled(np.mean(draws**2, axis=1), "ratios", 0.1)}
+        found = {s.entry: s for s in pooled_statistics(np.mean(draws**2, axis=1), "ratios", 0.1)}
         seen = interval(found[f"{entry} of the ratios"], 1.0, alpha)
         missed += not seen.low <= factor <= seen.high
     assert missed < 1.5 * alpha * rounds + 4 * np.sqrt(alpha * rounds)
@@ -66,7 +72,7 @@ def test_one_coordinate_of_many_is_not_lost_among_them(dense: bool, factor: floa
     ratios = np.mean(draws**2, axis=1)
     if dense:
         ratios = np.einsum("rni,rnj->rij", draws, draws) / 225
-    verdict = look(_pooled(ratios, "ratios", 0.1), 0.1, 1e-6, 1)
+    verdict = look(pooled_statistics(ratios, "ratios", 0.1), 0.1, 1e-6, 1)
     assert verdict.status is (Status.PASS if factor == 1 else Status.FAIL)
     if factor != 1:
         outside = {interval.entry for interval in verdict.intervals if interval.outside}
@@ -79,7 +85,7 @@ def test_one_pair_of_many_that_correlates_is_not_lost_among_them() -> None:
     draws = generator.normal(size=(16, 225, 100))
     draws[..., 3] = 0.95 * draws[..., 60] + np.sqrt(1 - 0.95**2) * draws[..., 3]
     ratios = np.einsum("rni,rnj->rij", draws, draws) / 225
-    assert look(_pooled(ratios, "ratios", 0.1), 0.1, 1e-6, 1).status is Status.FAIL
+    assert look(pooled_statistics(ratios, "ratios", 0.1), 0.1, 1e-6, 1).status is Status.FAIL
 
 
 @pytest.mark.parametrize("size", [20, 200])
@@ -87,7 +93,7 @@ def test_few_draws_in_a_window_are_no_deviation(size: int) -> None:
     """The mean of the inverse ratios would be 1.1 with twenty."""
     generator = np.random.default_rng(6)
     ratios = np.mean(generator.normal(size=(64, size, 100)) ** 2, axis=1)
-    assert look(_pooled(ratios, "ratios", 0.1), 0.1, 1e-6, 1).status is Status.PASS
+    assert look(pooled_statistics(ratios, "ratios", 0.1), 0.1, 1e-6, 1).status is Status.PASS
 
 
 def test_a_fifth_of_the_coordinates_is_not_lost_among_the_others() -> None:
@@ -95,6 +101,6 @@ def test_a_fifth_of_the_coordinates_is_not_lost_among_the_others() -> None:
     generator = np.random.default_rng(7)
     scale = np.where(np.arange(100) % 5 == 0, 0.55, 1.0)
     ratios = scale * np.mean(generator.normal(size=(16, 225, 100)) ** 2, axis=1)
-    verdict = look(_pooled(ratios, "ratios", 0.1), 0.1, 1e-6, 1)
+    verdict = look(pooled_statistics(ratios, "ratios", 0.1), 0.1, 1e-6, 1)
     assert verdict.status is Status.FAIL
     assert verdict.worst.entry == "mean square deviation of the ratios"

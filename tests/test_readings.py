@@ -8,9 +8,10 @@ from click.testing import CliRunner
 
 import invmass
 from invmass.adaptation.estimators import ESTIMATORS
-from invmass.claims import judge
-from invmass.claims.equivalence import Interval, Verdict
+from invmass.claims.converges_to_its_target import ConvergesToItsTarget
 from invmass.claims.explain import explain
+from invmass.claims.intervals import Interval
+from invmass.claims.inverse_fisher import InverseFisher, readings
 from invmass.claims.reading import (
     BELOW_FLOOR,
     EntryReading,
@@ -20,6 +21,8 @@ from invmass.claims.reading import (
     read_entry,
     worst_first,
 )
+from invmass.claims.regularisation_floor import why_open
+from invmass.claims.sequential import Verdict
 from invmass.cli.main import cli
 from invmass.errors import UsageError
 from invmass.model.case import Case
@@ -75,8 +78,8 @@ def experiment(case: Case, matrices: np.ndarray) -> Experiment:
 
 def judged(case: Case, matrices: np.ndarray) -> tuple[Verdict, Reading]:
     run = experiment(case, matrices)
-    verdict = judge.inverse_fisher(run)
-    return verdict, overall(judge.readings(run, verdict))
+    verdict = InverseFisher().judge(run)
+    return verdict, overall(readings(run, verdict))
 
 
 # -- the words
@@ -193,7 +196,7 @@ def test_what_is_wrong_below_the_floor_is_red(fault: str, dense: bool) -> None:
     assert found.status is Status.FAIL, "\n".join(map(str, found.intervals))
     assert reading is Reading.WRONG
     run = experiment(case, tuned(wrong, dense=dense))
-    assert judge.target(run).status is Status.FAIL
+    assert ConvergesToItsTarget().judge(run).status is Status.FAIL
 
 
 def test_matrices_without_any_scatter_are_no_match() -> None:
@@ -208,16 +211,16 @@ def test_below_the_resolution_of_the_floor_there_is_no_pass(dtype: type) -> None
     """1e-12 added to 1e-5 is a unit in the last place of float32, and nine digits in float64."""
     covariance = np.array([[1e-12]])
     run = experiment(gaussian(covariance), tuned(covariance).astype(dtype))
-    verdict = judge.inverse_fisher(run)
+    verdict = InverseFisher().judge(run)
     if dtype is np.float64:
         assert verdict.status is Status.PASS
         return
     assert verdict.status is Status.INCONCLUSIVE
-    (entry,) = judge.readings(run, verdict)
+    (entry,) = readings(run, verdict)
     assert entry.reading is Reading.UNDECIDED
     assert entry.reason == BELOW_FLOOR
-    assert BELOW_FLOOR in judge.why_open(run, verdict)
-    record = recorded_record(run, judge.FISHER, verdict)
+    assert BELOW_FLOOR in why_open(run, verdict)
+    record = recorded_record(run, InverseFisher.name, verdict)
     assert record["reading"] == "undecided"
     assert record["message"].startswith(BELOW_FLOOR)
 
@@ -245,7 +248,9 @@ def test_recorded_matrices_of_the_narrow_case_are_told_apart() -> None:
         for scale in (1.0, 10.0)
     )
     assert {answer.status for answer in right.values()} == {Status.PASS}
-    assert wrong[judge.FISHER].status is wrong[judge.CONVERGES].status is Status.FAIL
+    assert (
+        wrong[InverseFisher.name].status is wrong[ConvergesToItsTarget.name].status is Status.FAIL
+    )
 
 
 # -- real samplers
@@ -254,7 +259,9 @@ def test_recorded_matrices_of_the_narrow_case_are_told_apart() -> None:
 @pytest.mark.parametrize("backend", ["numpyro", "blackjax", "tfp", "hmc"])
 def test_what_regularisation_makes_of_fine_scales_is_no_match(backend: str) -> None:
     pytest.importorskip({"tfp": "tensorflow_probability", "hmc": "jax"}.get(backend, backend))
-    answer = invmass.check("fine_mean", backend=backend, metric="diagonal", claims=[judge.FISHER])
+    answer = invmass.check(
+        "fine_mean", backend=backend, metric="diagonal", claims=[InverseFisher.name]
+    )
     (line,) = answer.lines
     assert line["status"] == "pass"
     shrinks = backend != "tfp"
@@ -266,7 +273,9 @@ def test_what_regularisation_makes_of_fine_scales_is_no_match(backend: str) -> N
 
 def test_numpyro_matches_where_it_is_told_not_to_regularise() -> None:
     pytest.importorskip("numpyro")
-    answer = invmass.check("narrow_mean", metric="dense", claims=[judge.FISHER], regularise=False)
+    answer = invmass.check(
+        "narrow_mean", metric="dense", claims=[InverseFisher.name], regularise=False
+    )
     (line,) = answer.lines
     assert line["metric"] == "dense_unregularised"
     assert line["reading"] == "matches"
@@ -278,7 +287,16 @@ def test_regularisation_is_left_out_only_where_the_library_can() -> None:
 
 
 def test_terminal_tells_the_three_readings(tmp_path: Path) -> None:
-    words = ["check", "fine_mean", "--backend", "hmc", "--metric", "dense", "--claim", judge.FISHER]
+    words = [
+        "check",
+        "fine_mean",
+        "--backend",
+        "hmc",
+        "--metric",
+        "dense",
+        "--claim",
+        InverseFisher.name,
+    ]
     shown = CliRunner().invoke(cli, words)
     assert shown.exit_code == 0, shown.output
     assert "M⁻¹ over the inverse Fisher itself: differs as documented" in shown.output
@@ -290,13 +308,13 @@ def test_terminal_tells_the_three_readings(tmp_path: Path) -> None:
 
 def test_message_says_what_the_numbers_are_and_how_they_are_read() -> None:
     run = experiment(gaussian(NARROW), tuned(10 * NARROW))
-    told = explain(run, judge.FISHER, judge.inverse_fisher(run))
+    told = explain(run, InverseFisher.name, InverseFisher().judge(run))
     assert "FAILS for case gaussian" in told
     assert "data in S[0,0]: found" in told
     assert "entries: wrong in 1" in told
     covariance = np.array([[1e-12]])
     run = experiment(gaussian(covariance), tuned(covariance).astype(np.float32))
-    told = explain(run, judge.FISHER, judge.inverse_fisher(run))
+    told = explain(run, InverseFisher.name, InverseFisher().judge(run))
     assert "is INCONCLUSIVE after 128 replicates" in told
     assert BELOW_FLOOR in told
     assert "tune without regularisation" in told

@@ -7,9 +7,10 @@ from dataclasses import fields
 
 import jax
 
-from invmass.claims import judge
-from invmass.claims.equivalence import Verdict
+from invmass.claims.inverse_fisher import InverseFisher, readings
 from invmass.claims.reading import Reading
+from invmass.claims.regularisation_floor import why_open
+from invmass.claims.sequential import Verdict
 from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.registry import OWN
@@ -63,11 +64,11 @@ def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
         f"{experiment.backend.name}, metric {experiment.metric}",
         *(f"  {i}" for i in ordered[:SHOWN]),
     ]
-    if reason := judge.why_open(experiment, verdict):
+    if reason := why_open(experiment, verdict):
         lines.append(f"  {reason}")
     if len(ordered) > SHOWN:
         lines.append(f"  … and {len(ordered) - SHOWN} more of {len(verdict.intervals)} entries")
-    if claim == judge.FISHER:
+    if claim == InverseFisher.name:
         lines.append(_readings(experiment, verdict))
     lines += [
         f"  {verdict.replicates} replicates, {verdict.looks} look(s), α = {verdict.alpha:g}, "
@@ -79,7 +80,7 @@ def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
 
 def _readings(experiment: Experiment, verdict: Verdict) -> str:
     """What the numbers of a verdict on the inverse Fisher are, and how they are read."""
-    counts = Counter(entry.reading for entry in judge.readings(experiment, verdict))
+    counts = Counter(entry.reading for entry in readings(experiment, verdict))
     told = ", ".join(f"{reading} in {counts[reading]}" for reading in Reading if counts[reading])
     return (
         "  found: M⁻¹ over the inverse Fisher itself; expected: what geometry and the documented "

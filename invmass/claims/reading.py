@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from invmass.claims.equivalence import Interval, Scale
+from invmass.claims.intervals import Interval, Scale
 
 BELOW_FLOOR = "below the regularisation floor"
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from invmass.claims import judge
-from invmass.claims.equivalence import Verdict
 from invmass.claims.explain import benchmark_command, command
+from invmass.claims.inverse_fisher import InverseFisher, split
+from invmass.claims.inverse_fisher import readings as readings_of
 from invmass.claims.reading import overall, worst_first
 from invmass.claims.registry import CLAIMS
+from invmass.claims.regularisation_floor import why_open
+from invmass.claims.sequential import Verdict
 from invmass.errors import InvmassError
 from invmass.model.catalogue import all_cases
 from invmass.runs.environment import provenance, threads
@@ -40,8 +42,8 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         "kind": "verdict",
         "claim": claim,
         "status": str(verdict.status),
-        **asdict(verdict.worst),
-        "intervals": [asdict(interval) for interval in verdict.furthest(SHOWN_INTERVALS)],
+        **verdict.worst.row(),
+        "intervals": [entry.row() for entry in verdict.furthest(SHOWN_INTERVALS)],
         "alpha": verdict.alpha,
         "replicates": verdict.replicates,
         "looks": verdict.looks,
@@ -50,10 +52,10 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         **combination_record(experiment),
         "command": command(experiment, claim),
     }
-    if reason := judge.why_open(experiment, verdict):
+    if reason := why_open(experiment, verdict):
         record["message"] = reason
-    if claim == judge.FISHER:
-        readings = judge.readings(experiment, verdict)
+    if claim == InverseFisher.name:
+        readings = readings_of(experiment, verdict)
         record["reading"] = str(overall(readings))
         record["readings"] = [asdict(entry) for entry in worst_first(readings)[:SHOWN_INTERVALS]]
         record |= _picture(experiment, verdict)
@@ -97,7 +99,7 @@ def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
         }
     return {
         **(matrices if experiment.case.dimension <= SHOWN_DIMENSION else {}),
-        "parts": [asdict(part) for part in judge.split(experiment, verdict)],
+        "parts": [asdict(part) for part in split(experiment, verdict)],
         "coordinates": list(experiment.case.posterior.coordinates),
         "position": experiment.truth.position.tolist(),
         "window": tuned.window,

@@ -1,110 +1,89 @@
-"""All claims by name: which of them are about a combination, and the verdict on one."""
+"""All claims by name, and the verdicts on one cell."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from invmass.claims import conduct, judge
-from invmass.claims.equivalence import Verdict
+from invmass.claims.base import Claim
+from invmass.claims.converges_to_its_target import ConvergesToItsTarget
+from invmass.claims.density import DensityAgrees
+from invmass.claims.draws import DrawsAreRight
+from invmass.claims.equivariant import Equivariant
+from invmass.claims.equivariant_at_several_lengths import EquivariantAtSeveralLengths
+from invmass.claims.inverse_fisher import InverseFisher
+from invmass.claims.inverse_fisher_of_x import InverseFisherOfX
+from invmass.claims.inverse_fisher_of_z_at_x import InverseFisherOfZAtX
+from invmass.claims.overflow import OverflowIsRejected
+from invmass.claims.reported_statistics import ReportedStatistics
+from invmass.claims.resumes_from_file import ResumesFromFile
+from invmass.claims.sequential import Verdict
+from invmass.claims.supplied_metric import SuppliedMetric
+from invmass.claims.tuned_matrix_contract import TunedMatrixContract
+from invmass.claims.window_effective_sample_size import WindowEffectiveSampleSize
 from invmass.errors import InvmassError, UsageError
 from invmass.results.rows import RENAMED
 from invmass.runs.experiment import Experiment
 
-WhyNot = Callable[[Experiment], str | None]
-NOTEBOOK = "notebook-uniform"  # the two wrong comparisons are those of its author
+_ALL: tuple[type[Claim], ...] = (  # in the order in which they are judged
+    InverseFisher,
+    ConvergesToItsTarget,
+    InverseFisherOfX,
+    InverseFisherOfZAtX,
+    DrawsAreRight,
+    DensityAgrees,
+    TunedMatrixContract,
+    WindowEffectiveSampleSize,
+    ResumesFromFile,
+    SuppliedMetric,
+    Equivariant,
+    EquivariantAtSeveralLengths,
+    ReportedStatistics,
+    OverflowIsRejected,
+)
+CLAIMS: dict[str, Claim] = {claim.name: claim() for claim in _ALL}
 
 
-@dataclass(frozen=True)
-class Claim:
-    """What can be asserted about a combination.
+def claim_named(name: str) -> Claim:
+    """The claim of this name, or of one that it had in earlier releases.
 
-    Attributes:
-        name: as rows and messages have it.
-        judge: reaches the verdict.
-        why_not: the reason why a combination is not judged by it; None if it is.
-        long: left out unless it is named.
+    Raises:
+        UsageError: the name is not known.
     """
-
-    name: str
-    judge: Callable[[Experiment], Verdict]
-    why_not: WhyNot
-    long: bool = False
+    current = RENAMED.get(name, name)
+    if current not in CLAIMS:
+        raise UsageError(f"unknown claim {name!r}; the claims are: {', '.join(CLAIMS)}")
+    return CLAIMS[current]
 
 
 def answers(
     experiment: Experiment, named: Sequence[str] = ()
 ) -> Iterator[tuple[str, Verdict | InvmassError]]:
-    """Claims about a combination as they are reached: those named, or all but the long ones.
+    """Claims about a cell as they are judged: those named, or all but the long ones.
 
-    Each with its verdict, or with the error that stood in its way.
+    Each with its verdict, or with the error that prevented one.
 
     Raises:
-        UsageError: a name that is not known, or a claim that is not about this combination.
+        UsageError: a name that is not known, or a claim that does not apply to this cell.
     """
     for name in named:
-        if reason := why_not_judged(experiment, name):
+        if reason := not_judged_reason(experiment, name):
             raise UsageError(reason)
-    asked = [CLAIMS[name] for name in dict.fromkeys(RENAMED.get(n, n) for n in named)]
-    for claim in asked or CLAIMS.values():
+    chosen = list(dict.fromkeys(map(claim_named, named)))
+    for claim in chosen or CLAIMS.values():
         if claim.long and not named:
             continue
         try:
-            if claim.why_not(experiment) is None:
+            if claim.not_judged_reason(experiment) is None:
                 yield claim.name, claim.judge(experiment)
         except InvmassError as error:
             yield claim.name, error
 
 
-def why_not_judged(experiment: Experiment, name: str) -> str | None:
-    """The reason why a combination is not judged by the claim of this name; None if it is.
+def not_judged_reason(experiment: Experiment, name: str) -> str | None:
+    """Why a cell is not judged by the claim of this name, as a sentence; None if it is.
 
     Raises:
         UsageError: the name is not known.
     """
-    name = RENAMED.get(name, name)
-    if name not in CLAIMS:
-        raise UsageError(f"unknown claim {name!r}; the claims are: {', '.join(CLAIMS)}")
-    if reason := CLAIMS[name].why_not(experiment):
-        return f"{experiment.name} is not judged by {name!r}: {reason}"
+    claim = claim_named(name)
+    if reason := claim.not_judged_reason(experiment):
+        return f"{experiment.name} is not judged by {claim.name!r}: {reason}"
     return None
-
-
-def _always(_: Experiment) -> None:
-    return None
-
-
-def _untargeted(experiment: Experiment) -> str | None:
-    return experiment.why_no_target
-
-
-def _unsupplied(experiment: Experiment) -> str | None:
-    return experiment.backend.why_lacking("supplied")
-
-
-def _only(cases: Sequence[str], further: WhyNot = _always) -> WhyNot:
-    def why_not(experiment: Experiment) -> str | None:
-        if experiment.case.name not in cases:
-            return f"it is judged on {', '.join(cases)}"
-        return further(experiment)
-
-    return why_not
-
-
-_ALL = (
-    Claim(judge.FISHER, judge.inverse_fisher, _untargeted),
-    Claim(judge.CONVERGES, judge.target, _untargeted),
-    Claim(judge.REJECTS_CONSTRAINED, judge.constrained_is_rejected, _only([NOTEBOOK], _untargeted)),
-    Claim(judge.REJECTS_MISPLACED, judge.misplaced_is_rejected, _only([NOTEBOOK], _untargeted)),
-    Claim(judge.DRAWS, judge.draws, _untargeted),
-    Claim(judge.DENSITY, judge.density, _always),
-    Claim(conduct.CONTRACT, conduct.contract, _always),
-    Claim(conduct.SPREAD, conduct.spread, conduct.why_no_spread),
-    Claim(conduct.RESUMES, conduct.resumes, _only(conduct.RESUMED)),
-    Claim(conduct.SUPPLIED, conduct.supplied, _only(conduct.SUPPLIED_ON, _unsupplied)),
-    Claim(conduct.EQUIVARIANT, conduct.moved, _only([conduct.FIT])),
-    Claim(
-        conduct.EQUIVARIANT_AT_LENGTHS, conduct.moved_at_lengths, _only([conduct.FIT]), long=True
-    ),
-    Claim(conduct.STATISTICS, conduct.statistics, _only([conduct.FIT])),
-    Claim(conduct.OVERFLOW, conduct.overflow, _only([conduct.FIT])),
-)
-CLAIMS = {claim.name: claim for claim in _ALL}

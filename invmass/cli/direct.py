@@ -11,11 +11,12 @@ from typing import Any
 import click
 import numpy as np
 
-from invmass.claims import judge
-from invmass.claims.equivalence import Verdict, replicates_wanted
+from invmass.claims.inverse_fisher import InverseFisher, readings, split
 from invmass.claims.reading import overall
 from invmass.claims.record import answer_record
-from invmass.claims.registry import answers, why_not_judged
+from invmass.claims.registry import answers, not_judged_reason
+from invmass.claims.regularisation_floor import why_open
+from invmass.claims.sequential import Verdict, replicates_wanted
 from invmass.cli.options import FAIL, INCONCLUSIVE, PASS, SETTINGS, options
 from invmass.cli.own_model import judge_file
 from invmass.cli.terminal import matrix, table
@@ -196,7 +197,7 @@ def _asked(
         (experiment.name, claim): reason
         for experiment in experiments
         for claim in claims
-        if (reason := why_not_judged(experiment, claim))
+        if (reason := not_judged_reason(experiment, claim))
     }
     asked = [
         (experiment, [claim for claim in claims if (experiment.name, claim) not in refused])
@@ -415,12 +416,12 @@ def show_answers(experiment: Experiment, reached: Sequence[tuple[str, Verdict]])
     for claim, verdict in reached:
         if verdict.status is Status.INCONCLUSIVE:
             click.echo(f"{claim}: {_what_would_decide(experiment, verdict)}")
-        if claim == judge.FISHER:
+        if claim == InverseFisher.name:
             _show_readings(experiment, verdict)
 
 
 def _what_would_decide(experiment: Experiment, verdict: Verdict) -> str:
-    if reason := judge.why_open(experiment, verdict):
+    if reason := why_open(experiment, verdict):
         return reason
     wanted = replicates_wanted(verdict)
     told = f"about {wanted} replicates" if wanted else "no number of replicates within reach"
@@ -432,7 +433,7 @@ def _show_readings(experiment: Experiment, verdict: Verdict) -> None:
 
     All that do not match, and of those that do the first few.
     """
-    found = judge.readings(experiment, verdict)
+    found = readings(experiment, verdict)
     shown = [
         entry for i, entry in enumerate(found) if i < MOST_MATCHES or entry.reading != "matches"
     ]
@@ -461,6 +462,6 @@ def _show_readings(experiment: Experiment, verdict: Verdict) -> None:
                 "regularisation": f"{part.regularisation:.4g}",
                 "remainder": f"{part.remainder:.4g}",
             }
-            for part in judge.split(experiment, verdict)[:MOST_MATCHES]
+            for part in split(experiment, verdict)[:MOST_MATCHES]
         ],
     )

@@ -33,7 +33,13 @@ VERDICT = (
     "target", "tuned", "window", "step_size", "gradients", "acceptance", "divergences",
 )  # fmt: skip
 # Claims of older rows and commands by the names that they have now.
-RENAMED = dict.fromkeys(("matches the inverse Fisher", "disagrees as predicted"), "inverse Fisher")
+RENAMED = {
+    "matches the inverse Fisher": "inverse Fisher",
+    "disagrees as predicted": "inverse Fisher",
+    "spread is honest": "window effective sample size",
+    "statistics are honest": "reported statistics",
+    "supplied metric is used": "supplied metric",
+}
 TIMING = (
     "phase", "turn", "compile_seconds", "seconds", "rounds", "round_seconds", "warmup_rounds",
     "replicates", "dimension", "condition", "num_warmup", "num_samples", "gradients",

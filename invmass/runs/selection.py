@@ -1,7 +1,7 @@
 """Which combinations a run is about, from the names that its options give."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from invmass.model.case import Case
 from invmass.model.catalogue import select_cases
@@ -93,6 +93,31 @@ def _is_wanted(case: Case, backend: Backend, cases: Sequence[str], backends: Seq
 
 def _is_rare(metric: str, chosen: Sequence[str]) -> bool:
     return metric in _RARE_METRICS and not chosen
+
+
+class Scope(Protocol):
+    """What a claim says of where it is judged; documented in `invmass.claims.base.Claim`."""
+
+    cases: tuple[str, ...] | None
+    quick_cases: tuple[str, ...] | None
+    per: Literal["backend", "metric"]
+    per_in_full: Literal["backend", "metric"] | None
+    tier: Literal["quick", "full"]
+
+
+def cells_of_claim(claim: Scope, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells that a claim is judged on; `tier` is "full" where the full tier alone has them."""
+    chosen = [cell for cell in cells if claim.cases is None or cell.case in claim.cases]
+    default = {(cell.case, cell.backend): cell.metric for cell in chosen}
+    found = []
+    for cell in chosen:
+        once = claim.per == "backend" and cell.metric != default[cell.case, cell.backend]
+        if once and claim.per_in_full != "metric":
+            continue
+        elsewhere = claim.quick_cases is not None and cell.case not in claim.quick_cases
+        in_full = once or elsewhere or claim.tier == "full"
+        found.append(cell._replace(tier="full") if in_full else cell)
+    return found
 
 
 def settings_from(option: Callable[[str], Any]) -> Settings:

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from invmass.claims.equivalence import Statistic, interval, log_normal_divergence, sequential
-from invmass.claims.judge import target_statistics
+from invmass.claims.intervals import Statistic, interval, log_normal_divergence
+from invmass.claims.metric_statistics import target_statistics
 from invmass.claims.record import combination_record, error_record
+from invmass.claims.sequential import sequential
 from invmass.errors import UsageError
 from invmass.results.status import Status
 from invmass.runs.experiment import Experiment

@@ -5,10 +5,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from invmass.adaptation.estimators import ESTIMATORS, Regularisation
-from invmass.claims import conduct, judge
-from invmass.claims.equivalence import Verdict
+from invmass.claims.converges_to_its_target import ConvergesToItsTarget
+from invmass.claims.inverse_fisher import InverseFisher
+from invmass.claims.inverse_fisher_of_x import InverseFisherOfX
+from invmass.claims.inverse_fisher_of_z_at_x import InverseFisherOfZAtX
 from invmass.claims.record import answer_record
 from invmass.claims.registry import CLAIMS, answers
+from invmass.claims.sequential import Verdict
+from invmass.claims.tuned_matrix_contract import TunedMatrixContract
 from invmass.errors import InvmassError, UsageError
 from invmass.model.case import Case
 from invmass.recorded.recorded import FILE, STAN, Recorded, RecordedSampler, as_tuned
@@ -16,11 +20,11 @@ from invmass.runs.experiment import Experiment, Settings
 
 # what can be claimed of matrices alone
 ON_MATRICES = (
-    judge.FISHER,
-    judge.CONVERGES,
-    judge.REJECTS_CONSTRAINED,
-    judge.REJECTS_MISPLACED,
-    conduct.CONTRACT,
+    InverseFisher.name,
+    ConvergesToItsTarget.name,
+    InverseFisherOfX.name,
+    InverseFisherOfZAtX.name,
+    TunedMatrixContract.name,
 )
 
 
@@ -89,7 +93,7 @@ def recorded_answers(experiment: Experiment) -> Iterator[tuple[str, Verdict | In
     """Verdicts on all that can be claimed of matrices alone; see `claims.answers`."""
     return answers(
         experiment,
-        [name for name in ON_MATRICES if CLAIMS[name].why_not(experiment) is None],
+        [name for name in ON_MATRICES if CLAIMS[name].not_judged_reason(experiment) is None],
     )
 
 

@@ -84,7 +84,7 @@ def _whole_cell(combination: Combination, seed: int) -> list[Row]:
 def _rows(experiment: Experiment, claims: tuple[str, ...]) -> Iterator[Row]:
     began, library, concern = time.perf_counter(), 0.0, []
     for claim in claims:
-        if reason := CLAIMS[claim].why_not(experiment):
+        if reason := CLAIMS[claim].not_judged_reason(experiment):
             yield error_record(experiment, claim, reason) | {"status": "skipped"}
         else:
             concern.append(claim)

@@ -16,17 +16,10 @@ import jax
 import numpy as np
 
 from invmass.adaptation.estimators import RUNNING_COVARIANCE, WELFORD_DENSE, Estimator
-from invmass.claims.equivalence import (
-    SETTLING,
-    Interval,
-    Scale,
-    Statistic,
-    Verdict,
-    interval,
-    sequential,
-)
-from invmass.claims.judge import HALF
+from invmass.claims.intervals import Interval, Scale, Statistic, interval
 from invmass.claims.reading import Reading, read
+from invmass.claims.regularisation_floor import HALF
+from invmass.claims.sequential import SETTLING, Verdict, sequential
 from invmass.errors import BackendFaultError, InvmassError, UsageError
 from invmass.results.status import Status
 from invmass.runs.experiment import BATCH, Settings

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.adaptation.estimators import RUNNING_COVARIANCE, WELFORD_DENSE
-from invmass.claims.judge import HALF
+from invmass.claims.regularisation_floor import HALF
 from invmass.model.distributions import Array
 from invmass.model.precision import float64
 from invmass.user_model.model import OwnModel, Structure

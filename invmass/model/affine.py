@@ -13,7 +13,7 @@ _FLAT = 1e4  # of the moved prior over the distance moved: it pulls by nothing t
 
 
 @dataclass(frozen=True)
-class Motion:
+class AffineMap:
     """`x[i] = scale · w[i - turn] + shift · sd`, from old coordinates w to new ones.
 
     Attributes:

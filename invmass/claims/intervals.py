@@ -1,27 +1,14 @@
-"""A sequential equivalence test with three answers; it knows arrays, and no sampler.
-
-Each statistic has one value per replicate. Its expectation is within the margin of what is
-expected (pass), outside it (fail), or not yet known (inconclusive, which is never a pass). The
-probability of a wrong pass and that of a wrong fail are each at most α for the whole verdict, of
-which α/(n(n+1)) is spent at the n-th look at the growing set of replicates. A pass takes all
-entries, and one that is at its margin or beyond has to slip past a one-sided test of its own, so
-each is tested at the full level (Berger, Technometrics 24, 1982). A fail takes any entry on either
-side, so there the level is divided among all of them (Bonferroni).
-"""
+"""Confidence intervals for the expectation of a statistic over independent replicates."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.optimize
 import scipy.stats
-
-from invmass.results.status import Status
-
-SETTLING = 8  # times the first replicates, in which a pass may be looked at again
 
 Scale = Literal["log", "linear", "precision"]
 
@@ -94,38 +81,15 @@ class Interval:
         """Rounding alone reaches the margin, so that no number of replicates makes a pass."""
         return self.rounding >= self.margin
 
+    def row(self) -> dict[str, Any]:
+        """The fields as rows have them."""
+        return asdict(self)
+
     def __str__(self) -> str:
         margin = f"{100 * self.margin:.3g}%" if self.scale == "log" else f"{self.margin:.3g}"
         return (
             f"{self.entry}: found {self.found:.4g} in [{self.low:.4g}, {self.high:.4g}], "
             f"expected {self.expected:.4g} ± {margin}"
-        )
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The answer, and all that it rests on: the intervals are those that decided."""
-
-    status: Status
-    intervals: tuple[Interval, ...]
-    replicates: int
-    looks: int
-    alpha: float
-    margin: float
-
-    def furthest(self, count: int) -> tuple[Interval, ...]:
-        """At most so many intervals: all in their order, or those that are furthest out."""
-        if len(self.intervals) <= count:
-            return self.intervals
-        return tuple(sorted(self.intervals, key=lambda i: -max(map(abs, i.offsets)))[:count])
-
-    @property
-    def worst(self) -> Interval:
-        """The entry that is furthest out; the one that decided, if any did."""
-        outside = [interval for interval in self.intervals if interval.outside]
-        return max(
-            outside or self.intervals,
-            key=lambda i: min(map(abs, i.offsets)) if outside else max(map(abs, i.offsets)),
         )
 
 
@@ -256,87 +220,10 @@ def _precision(values: np.ndarray, alpha: float) -> tuple[float, float, float]:
     return float(1 / variance), low, high
 
 
-def look(statistics: Sequence[Statistic], margin: float, alpha: float, number: int) -> Verdict:
-    """Judge once, at the `number`-th look (counted from one) of a sequence."""
-    level = alpha / (number * (number + 1))
-
-    def intervals(level: float) -> tuple[Interval, ...]:
-        return tuple(
-            interval(entry, margin if entry.margin is None else entry.margin, level)
-            for entry in statistics
-        )
-
-    found, status = intervals(2 * level), Status.PASS
-    if not all(i.inside for i in found):
-        found = intervals(level / len(statistics))
-        status = Status.FAIL if any(i.outside for i in found) else Status.INCONCLUSIVE
-    return Verdict(status, found, len(statistics[0].values), number, alpha, margin)
-
-
-def sequential(
-    draw: Callable[[int], Sequence[Statistic]],
-    margin: float,
-    alpha: float,
-    first: int,
-    cap: int,
-    settled: Callable[[Verdict], bool] = lambda _: True,
-) -> Verdict:
-    """Look at `first` replicates, then at ever more of them, until decided or at the cap.
-
-    Each time a quarter is added, in multiples of `first`. Where rounding alone reaches the margin
-    of an entry there is one look, which may fail and cannot pass.
-
-    Args:
-        draw: the statistics of the first R replicates.
-        margin: relative on the log scale, absolute on the linear one.
-        alpha: bound on a wrong pass and on a wrong fail, for the whole verdict.
-        first: replicates at the first look.
-        cap: replicates at the last look.
-        settled: whether a pass says all that is to be said; if not, and there are fewer than
-            `SETTLING` times the first replicates, it is looked at again.
-    """
-    replicates, number = min(first, cap), 1
-    while True:
-        verdict = look(draw(replicates), margin, alpha, number)
-        goes_on = verdict.status is Status.INCONCLUSIVE or (
-            verdict.status is Status.PASS and replicates < SETTLING * first and not settled(verdict)
-        )
-        if not goes_on or replicates >= cap or any(entry.blind for entry in verdict.intervals):
-            return verdict
-        replicates += first * math.ceil(replicates / (4 * first))
-        replicates, number = min(replicates, cap), number + 1
-
-
-def replicates_wanted(verdict: Verdict, most: int = 1_000_000) -> int | None:
-    """About how many replicates would decide at one look, if these are typical; None beyond `most`.
-
-    More than there are, which did not.
-
-    On the linear scale intervals are taken to shrink as Student's quantile over the root of the
-    number; on the log scale the variance is that of which the shorter side would come, since the
-    longer may reach to infinity.
-    """
-    if any(entry.blind for entry in verdict.intervals):
-        return None
-    level = verdict.alpha / 2
-    level_now = level / len(verdict.intervals) / 2  # of each interval, on either side
-    now = verdict.replicates, level_now
-    rulers = [(_log_ends if i.scale == "log" else _linear_ends)(i, *now) for i in verdict.intervals]
-
-    count = verdict.replicates + 1
-    while count <= most:
-        narrow = np.array([ends(count, level) for ends in rulers])
-        low, high = np.array([ends(count, level_now) for ends in rulers]).T
-        if np.all(np.abs(narrow) < 1) or np.any((low > 1) | (high < -1)):
-            return count
-        count += math.ceil(count / 8)
-    return None
-
-
 Ends = Callable[[int, float], tuple[float, float]]  # of replicates and level, in margins
 
 
-def _linear_ends(seen: Interval, replicates: int, level: float) -> Ends:
+def linear_ends(seen: Interval, replicates: int, level: float) -> Ends:
     """Those that an interval of so many replicates would have with others."""
     centre, lost = seen.offset(seen.found), seen.rounding / seen.margin
     low, high = seen.offsets[0] + lost, seen.offsets[1] - lost
@@ -349,7 +236,7 @@ def _linear_ends(seen: Interval, replicates: int, level: float) -> Ends:
     return ends
 
 
-def _log_ends(seen: Interval, replicates: int, level: float) -> Ends:
+def log_ends(seen: Interval, replicates: int, level: float) -> Ends:
     """The same on the log scale."""
     centre, unit = math.log(seen.found / seen.expected), math.log1p(seen.margin)
     quantile = _student(level, replicates - 1)
@@ -380,19 +267,3 @@ def _log_ends(seen: Interval, replicates: int, level: float) -> Ends:
         return (centre - below) / unit, (centre + above) / unit
 
     return ends
-
-
-def exact(entry: str, found: float, tolerance: float) -> Verdict:
-    """A deterministic claim: `found` is a deviation that must not exceed the tolerance."""
-    return all_exact({entry: found}, tolerance)
-
-
-def all_exact(deviations: Mapping[str, float], tolerance: float) -> Verdict:
-    """A deterministic claim of several entries: none may exceed the tolerance."""
-    within = all(found <= tolerance for found in deviations.values())
-    intervals = tuple(
-        Interval(entry, found, found, found, 0.0, tolerance, "linear")
-        for entry, found in deviations.items()
-    )
-    status = Status.PASS if within else Status.FAIL
-    return Verdict(status, intervals, 1, 1, 0.0, tolerance)

@@ -1,0 +1,24 @@
+"""The claim "converges to its target"."""
+
+from collections.abc import Iterator
+from typing import final
+
+from invmass.claims.base import Claim, Deviations, Estimates
+from invmass.claims.metric_statistics import target_statistics
+from invmass.claims.regularisation_floor import data_statistics
+from invmass.runs.experiment import Experiment
+
+
+@final
+class ConvergesToItsTarget(Claim):
+    """Does M⁻¹ converge to what its estimator estimates, at the window actually used?"""
+
+    name = "converges to its target"
+    summary = "The mean of M⁻¹ is what its estimator converges to on this posterior, regularised."
+    margin = "10%"
+
+    def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
+        """M⁻¹ over its regularised target, and the data's part of entries below the floor."""
+        yield Estimates(
+            lambda count: target_statistics(experiment, count) + data_statistics(experiment, count)
+        )

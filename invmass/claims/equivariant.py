@@ -1,0 +1,99 @@
+"""The claim "equivariant", and what it shares with the one at several lengths of warm-up."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import final
+
+import numpy as np
+
+from invmass.claims.base import GAUSSIAN_FIT, Claim, Deviations, Estimates
+from invmass.claims.intervals import Statistic
+from invmass.claims.replicates import diagonals, in_batches
+from invmass.model.affine import AffineMap
+from invmass.runs.experiment import Experiment
+from invmass.sampling.backend import Tuned
+from invmass.whitening import whiten
+
+COMBINED = AffineMap("moved", shift=1000.0, scale=30.0, turn=1)
+
+
+@final
+class Equivariant(Claim):
+    """Shifted far from zero, rescaled and permuted at once, M⁻¹ is the same but for its units."""
+
+    name = "equivariant"
+    summary = "Shifting, rescaling and permuting the posterior changes M⁻¹ in its units alone."
+    margin = "10%"
+    cases = (GAUSSIAN_FIT,)
+    per = "backend"
+    per_in_full = "metric"
+    needs = ""
+
+    def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
+        """Differences of M⁻¹, mapped back, replicate by replicate."""
+        runs = [("", experiment, COMBINED)]
+        yield differences_under_maps(experiment, runs, {"": experiment.settings.tolerance})
+
+    def unmet_need(self, experiment: Experiment) -> str | None:
+        """Nothing is needed."""
+        return None
+
+
+def differences_under_maps(
+    experiment: Experiment,
+    runs: Sequence[tuple[str, Experiment, AffineMap]],
+    margins: Mapping[str, float],
+) -> Estimates:
+    """M⁻¹ of mapped cases, mapped back, against that of the case itself, replicate by replicate.
+
+    Both whitened by the target, and without what regularisation adds: that is in units of z, and
+    should not scale. Keys and starts are the same, which cuts the variance where they lead to the
+    same path.
+    """
+    covariance = experiment.truth.moments.covariance
+    pairs = [
+        (label, run, _mapped_warm_up(run, affine_map, covariance))
+        for label, run, affine_map in runs
+    ]
+
+    def differences(count: int) -> list[Statistic]:
+        found: list[Statistic] = []
+        for (label, run, after), (_, _, affine_map) in zip(pairs, runs, strict=True):
+            expected = run.regularised(run.target)
+            floor = run.regularised(np.zeros_like(expected))
+            here = run.tuned(count).inverse_mass_matrix.astype(np.float64) - floor
+            there = after(count).inverse_mass_matrix.astype(np.float64) - floor
+            here, there = (whiten(m, expected) for m in (here, affine_map.metrics_back(there)))
+            logs = np.log(diagonals(there)) - np.log(diagonals(here))
+            found += [
+                Statistic(f"{label}log ratio of S[{i},{i}]", values, 0.0, "linear", margins[label])
+                for i, values in enumerate(logs.T)
+            ]
+            if here.ndim == 3:
+                found += [
+                    Statistic(
+                        f"{label}S[{i},{j}]", (there - here)[:, i, j], 0.0, "linear", margins[label]
+                    )
+                    for i, j in zip(*np.tril_indices(here.shape[1], -1), strict=True)
+                ]
+        return found
+
+    return Estimates(differences, max(margins.values()))
+
+
+def _mapped_warm_up(
+    experiment: Experiment, affine_map: AffineMap, covariance: np.ndarray
+) -> Callable[[int], Tuned]:
+    """Warm-up of the mapped case, from the same starts mapped along."""
+    case = affine_map.case(experiment.case, covariance)
+
+    def batch(number: int) -> Tuned:
+        starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
+        mapped_starts = affine_map.points(starts.astype(np.float64), covariance).astype(
+            starts.dtype
+        )
+        keys, steps = experiment.keys(number), experiment.settings.num_warmup
+        return experiment.checked_tuned(
+            lambda: experiment.backend.warm_up(case, experiment.metric, keys, mapped_starts, steps)
+        )
+
+    return in_batches(batch, experiment.batch)

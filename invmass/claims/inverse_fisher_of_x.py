@@ -1,0 +1,20 @@
+"""The claim "inverse Fisher of x is rejected"."""
+
+from typing import final
+
+import numpy as np
+
+from invmass.claims.rejected_reference import RejectedReference
+from invmass.runs.experiment import Experiment
+
+
+@final
+class InverseFisherOfX(RejectedReference):
+    """M⁻¹ differs from the inverse Fisher of the constrained parameters."""
+
+    name = "inverse Fisher of x is rejected"
+    summary = "M⁻¹ differs from the inverse Fisher of the constrained parameters."
+
+    def reference(self, experiment: Experiment) -> np.ndarray:
+        """The inverse Fisher at x* in constrained space."""
+        return experiment.truth.constrained_inverse_fisher

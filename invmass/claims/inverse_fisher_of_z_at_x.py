@@ -1,0 +1,20 @@
+"""The claim "inverse Fisher of z at x is rejected"."""
+
+from typing import final
+
+import numpy as np
+
+from invmass.claims.rejected_reference import RejectedReference
+from invmass.runs.experiment import Experiment
+
+
+@final
+class InverseFisherOfZAtX(RejectedReference):
+    """M⁻¹ differs from the inverse Fisher of z evaluated with x where z belongs."""
+
+    name = "inverse Fisher of z at x is rejected"
+    summary = "M⁻¹ differs from the inverse Fisher of z evaluated with x where z belongs."
+
+    def reference(self, experiment: Experiment) -> np.ndarray:
+        """The inverse Fisher in z, evaluated with x* where z* belongs."""
+        return experiment.truth.misplaced_inverse_fisher

@@ -1,0 +1,38 @@
+"""The claim "overflow is rejected"."""
+
+from collections.abc import Iterator
+from typing import final
+
+import numpy as np
+
+from invmass.claims.base import GAUSSIAN_FIT, Claim, Deviations, Estimates
+from invmass.claims.replicates import draws_at_step, replicates_that_moved
+from invmass.runs.experiment import Experiment
+
+
+@final
+class OverflowIsRejected(Claim):
+    """Does a chain stay where it is if the energy overflows, whatever the sign of what comes out?
+
+    At a step so long that `½ pᵀ M⁻¹ p` leaves the finite numbers, terms of either sign may do so,
+    and their sum may be minus infinity: no energy to accept, but for who takes it for the lowest of
+    all. The search for a step size tries such steps after every window.
+    """
+
+    name = "overflow is rejected"
+    summary = "A chain stays where it is when the energy overflows."
+    margin = "exact"
+    cases = (GAUSSIAN_FIT,)
+    per = "backend"
+    needs = ""
+
+    def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
+        """Replicates that moved at a step so long that the energy overflows."""
+        largest = float(np.finfo(experiment.tuned(experiment.batch).step_size.dtype).max)
+        far = draws_at_step(experiment, largest**0.25)(experiment.batch)
+        moved = replicates_that_moved(experiment, far)
+        yield Deviations({"replicates that moved where the energy overflows": moved})
+
+    def unmet_need(self, experiment: Experiment) -> str | None:
+        """Nothing is needed."""
+        return None

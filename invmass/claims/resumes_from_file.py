@@ -1,0 +1,51 @@
+"""The claim "resumes from a file"."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import final
+
+import numpy as np
+
+from invmass.claims.base import Claim, Deviations, Estimates
+from invmass.claims.replicates import replicates_that_differ
+from invmass.runs.experiment import Experiment
+from invmass.sampling.backend import Tuned
+
+
+@final
+class ResumesFromFile(Claim):
+    """Are tuned replicates, saved to a file and loaded, the same, and are the draws from them?"""
+
+    name = "resumes from a file"
+    summary = (
+        "Tuned replicates that are saved and loaded are the same, and so are the draws from them."
+    )
+    margin = "exact"
+    cases = ("gaussian_mean", "mixed_sites")  # one site with d = 1, and many
+    per = "backend"
+    needs = ""
+
+    def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
+        """Arrays and draws that differ after saving and loading."""
+        tuned = experiment.tuned(experiment.batch)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "tuned.npz"
+            tuned.save(path)
+            loaded = Tuned.load(path)
+        changed = {
+            f"replicates with another {entry.name}": float(
+                np.any(getattr(loaded, entry.name) != getattr(tuned, entry.name))
+                if entry.name == "window"
+                else replicates_that_differ(getattr(loaded, entry.name), getattr(tuned, entry.name))
+            )
+            for entry in fields(Tuned)
+        }
+        again = experiment.checked_draws(experiment.resample_call(0, loaded))
+        draws = replicates_that_differ(again.position, experiment.draws(experiment.batch).position)
+        yield Deviations(changed | {"replicates with other draws": float(draws)})
+
+    def unmet_need(self, experiment: Experiment) -> str | None:
+        """Nothing is needed."""
+        return None

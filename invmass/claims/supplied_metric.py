@@ -1,0 +1,90 @@
+"""The claim "supplied metric"."""
+
+from collections.abc import Callable, Iterator
+from typing import final
+
+import numpy as np
+import scipy.linalg
+
+from invmass.claims.base import GAUSSIAN_FIT, Claim, Deviations, Estimates
+from invmass.claims.intervals import Statistic
+from invmass.claims.replicates import as_matrices, in_batches, replicates_that_differ
+from invmass.runs.experiment import Experiment
+from invmass.sampling.backend import Tuned
+
+STEP_SIZE_LAW = 0.25
+SHORT_WARMUP = 200  # enough to tune a step size alone
+
+
+@final
+class SuppliedMetric(Claim):
+    """Is a metric that is handed over kept bit by bit, and is it the one that is used?
+
+    Two metrics are supplied, the second one stretched and sheared, and the ratio of the step sizes
+    tuned under them is that of the law of Gaussians, `ε ∝ (Σ λᵢ⁻⁴)^(-1/4)` with λᵢ² the eigenvalues
+    of `M^½ Σ M^½`.
+    """
+
+    name = "supplied metric"
+    summary = (
+        "A metric that is handed over is read back bit for bit, and the step size is tuned to it."
+    )
+    margin = "exact; 25% of the step-size law"
+    cases = (GAUSSIAN_FIT, "gaussian_mean")
+    quick_cases = (GAUSSIAN_FIT,)
+    per = "backend"
+    per_in_full = "metric"
+    needs = "a backend that can keep a supplied metric"
+
+    def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
+        """Replicates that changed the metric; then the ratio of step sizes under two metrics."""
+        covariance = experiment.truth.moments.covariance
+        # signs that alternate turn correlations round: without them a dense metric is another one
+        stretch = (
+            2.0 * (-1.0) ** np.arange(len(covariance)) * np.linspace(1.0, 0.5, len(covariance))
+        )
+        sheared = covariance * np.outer(stretch, stretch)
+        metrics = [
+            experiment.estimator.shaped(m).astype(experiment.starts(1).dtype)
+            for m in (covariance, sheared)
+        ]
+        case, name, size = experiment.case, experiment.metric, experiment.batch
+
+        def warm_up(metric: np.ndarray) -> Callable[[int], Tuned]:
+            def batch(number: int) -> Tuned:
+                starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
+                keys = experiment.keys(number)
+                return experiment.checked_tuned(
+                    lambda: experiment.backend.warm_up(
+                        case, name, keys, starts, SHORT_WARMUP, metric
+                    )
+                )
+
+            return in_batches(batch, experiment.batch)
+
+        runs = [warm_up(metric) for metric in metrics]
+        changed = {
+            f"replicates that changed the {which} metric": replicates_that_differ(
+                run(size).inverse_mass_matrix, np.broadcast_to(metric, (size, *metric.shape))
+            )
+            for which, run, metric in zip(("first", "second"), runs, metrics, strict=True)
+        }
+        yield Deviations(changed)
+        laws = [_stable_step_size(covariance, metric) for metric in metrics]
+
+        def ratio(count: int) -> list[Statistic]:
+            first, second = (run(count).step_size.astype(np.float64) for run in runs)
+            return [Statistic("ratio of step sizes", first / second, laws[0] / laws[1], "log")]
+
+        yield Estimates(ratio, STEP_SIZE_LAW)
+
+    def unmet_need(self, experiment: Experiment) -> str | None:
+        """A backend that keeps a supplied metric."""
+        return experiment.backend.why_lacking("supplied")
+
+
+def _stable_step_size(covariance: np.ndarray, metric: np.ndarray) -> float:
+    """`(Σ λᵢ⁻⁴)^(-1/4)`, λᵢ² the eigenvalues of `M^½ Σ M^½`: the step size on a Gaussian, up to
+    a factor that depends on the acceptance alone."""
+    squares = scipy.linalg.eigh(covariance, as_matrices(metric[None])[0], eigvals_only=True)
+    return float(np.sum(squares**-2.0) ** -0.25)

@@ -1,0 +1,97 @@
+"""The claim "contract of a tuned matrix"."""
+
+from collections.abc import Iterator
+from typing import final
+
+import numpy as np
+import scipy.stats
+
+from invmass.adaptation.estimators import Rule
+from invmass.claims.base import Claim, Deviations, Estimates
+from invmass.claims.replicates import as_matrices, diagonals
+from invmass.runs.experiment import Experiment
+
+MIN_LOG_SEPARATION = 0.5  # of log variances: readings that are nearer to each other are one
+EQUAL = 1e-5  # chance that two variances which scatter by 3% are the same to six digits
+ROUNDING = 64  # in units of the last place: sums of 500 products came out up to 7 apart
+
+
+@final
+class TunedMatrixContract(Claim):
+    """Is each replicate's matrix M⁻¹, of variances, in declared order, its own, and a metric?
+
+    Where another reading of the matrices is told from the right one by their size, the mean of
+    their diagonals must be less than half as far from the target as from that reading, in
+    logarithms, if there is a target. Symmetry and positive definiteness are judged in the
+    precision that they came in.
+    """
+
+    name = "contract of a tuned matrix"
+    summary = (
+        "Each replicate has its own M⁻¹, not M, of variances in declared order, symmetric and "
+        "positive definite."
+    )
+    margin = "exact; half the distance to another reading"
+    needs = ""
+
+    def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
+        """Symmetry, definiteness, distinct matrices, and no other reading of the diagonal."""
+        count = experiment.batch
+        matrices = experiment.tuned(count).inverse_mass_matrix
+        transposed = np.swapaxes(matrices, 1, 2) if matrices.ndim == 3 else matrices
+        distinct = len(np.unique(matrices.reshape(count, -1), axis=0))
+        size = np.max(np.abs(matrices).reshape(count, -1), axis=1)
+        asymmetry = np.max(np.abs(matrices - transposed).reshape(count, -1), axis=1) / size
+        rounding = ROUNDING * np.finfo(matrices.dtype).eps
+        deviations = {
+            "replicates that are not symmetric": float(np.sum(asymmetry > rounding)),
+            "replicates that are not positive definite": float(
+                np.sum(~np.vectorize(_has_factor, signature="(d,d)->()")(as_matrices(matrices)))
+            ),
+        }
+        if (
+            experiment.estimator.rule is Rule.VARIANCE
+        ):  # others may find a Gaussian without an error
+            shared = count - distinct - _coincidences(count, experiment.case.dimension)
+            deviations["replicates with the matrix of another"] = float(max(0, shared))
+        if experiment.why_no_target:
+            yield Deviations(deviations)
+            return
+        found = np.log(np.mean(diagonals(matrices.astype(np.float64)), axis=0))
+        right = np.log(diagonals(experiment.regularised(experiment.target)[None])[0])
+        for name, reading in _misreadings(experiment, right).items():
+            if np.linalg.norm(reading - right) > MIN_LOG_SEPARATION:
+                nearness = np.linalg.norm(found - right) / np.linalg.norm(found - reading)
+                deviations[f"nearness to {name}"] = float(nearness)
+        yield Deviations(deviations)
+
+    def unmet_need(self, experiment: Experiment) -> str | None:
+        """Nothing is needed."""
+        return None
+
+
+def _coincidences(count: int, dimension: int) -> int:
+    """Replicates that may have the matrix of another by chance, but for once in a million."""
+    pairs = 0.5 * count**2
+    return int(scipy.stats.poisson.isf(1e-6, pairs * EQUAL**dimension))
+
+
+def _misreadings(experiment: Experiment, right: np.ndarray) -> dict[str, np.ndarray]:
+    """Logarithms of the diagonal, were something else than M⁻¹ in declared order reported."""
+    slices = experiment.case.posterior.slices
+    by_name = np.concatenate([np.r_[slices[name]] for name in sorted(slices)])
+    return {
+        "M": -right,
+        "standard deviations": right / 2,
+        "the order by name": right[by_name],
+        "the reverse order": right[::-1],
+    }
+
+
+def _has_factor(matrix: np.ndarray) -> bool:
+    """Whether a matrix has a Cholesky factor, in its own precision."""
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return True
