@@ -167,6 +167,6 @@ def test_expected_value_need_not_be_one() -> None:
 
 
 def test_exact_claim_has_no_room_for_chance() -> None:
-    assert exact("spread", 1e-12, 1e-10).status is Status.PASS
-    assert exact("spread", 1e-9, 1e-10).status is Status.FAIL
-    assert exact("spread", float("nan"), 1e-10).status is Status.FAIL
+    assert exact({"spread": 1e-12}, 1e-10).status is Status.PASS
+    assert exact({"spread": 1e-9}, 1e-10).status is Status.FAIL
+    assert exact({"spread": float("nan")}, 1e-10).status is Status.FAIL

@@ -60,7 +60,9 @@ class Claim(abc.ABC):
     Attributes:
         name: as rows, messages and `--claim` have it.
         summary: what is true if it passes, in one sentence.
+        reference: what is compared with what, in the notation of docs/method.md.
         margin: how much deviation is allowed, in words.
+        uses: what it uses of a backend, in the words of the contract.
         cases: the cases that it is judged on; None for all.
         per: in the quick tier it is judged once for each backend (with its default metric), or
             for each metric.
@@ -68,12 +70,14 @@ class Claim(abc.ABC):
         quick_cases: those of `cases` that belong to the quick tier; None for all.
         tier: "full" if it is left out of the quick tier.
         long: left out of `check` and `sweep` unless it is named.
-        needs: what it needs of a backend or a posterior, in words; empty if nothing.
+        needs: the condition that `unmet_need` checks, in words; empty if there is none.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    reference: ClassVar[str]
     margin: ClassVar[str]
+    uses: ClassVar[str]
     cases: ClassVar[tuple[str, ...] | None] = None
     per: ClassVar[Per] = "metric"
     per_in_full: ClassVar[Per | None] = None

@@ -15,7 +15,9 @@ class ConvergesToItsTarget(Claim):
 
     name = "converges to its target"
     summary = "The mean of M⁻¹ is what its estimator converges to on this posterior, regularised."
+    reference = "the regularised target of the estimator"
     margin = "10%"
+    uses = "`warm_up`: `inverse_mass_matrix`, and `window` if the rule regularises"
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """M⁻¹ over its regularised target, and the data's part of entries below the floor."""

@@ -24,7 +24,9 @@ class DensityAgrees(Claim):
 
     name = "density agrees"
     summary = "The library's unconstrained log density and the case's differ by one constant."
+    reference = "the case's log density: the difference at exact draws is one constant"
     margin = "1e-10, exact"
+    uses = "`transforms`, `log_density`"
     per = "backend"
     needs = ""
 

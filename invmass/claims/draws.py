@@ -21,7 +21,9 @@ class DrawsAreRight(Claim):
 
     name = "draws are right"
     summary = "Mean and covariance of the draws are the posterior's, in z and in x."
+    reference = "mean and covariance of the posterior, in z and in x"
     margin = "10% of a standard deviation or variance"
+    uses = "`sample`"
     per = "backend"
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:

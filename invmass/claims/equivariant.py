@@ -22,7 +22,9 @@ class Equivariant(Claim):
 
     name = "equivariant"
     summary = "Shifting, rescaling and permuting the posterior changes M⁻¹ in its units alone."
+    reference = "shifted, rescaled and permuted at once, M⁻¹ scales by c² and permutes"
     margin = "10%"
+    uses = "`warm_up` on cases far from zero and rescaled"
     cases = (GAUSSIAN_FIT,)
     per = "backend"
     per_in_full = "metric"

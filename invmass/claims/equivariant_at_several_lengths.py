@@ -27,7 +27,9 @@ class EquivariantAtSeveralLengths(Claim):
 
     name = "equivariant at several lengths"
     summary = "The same for each map alone, after 200, 500 and 2,000 steps of warm-up."
+    reference = "the same for each map alone"
     margin = "5%; 15% at 200 steps"
+    uses = "`warm_up` on cases far from zero and rescaled, at several lengths"
     cases = (GAUSSIAN_FIT,)
     per = "backend"
     tier = "full"

@@ -43,7 +43,9 @@ class InverseFisher(Claim):
         "M⁻¹ matches the inverse Fisher information, or differs from it by the ratio that "
         "geometry and the documented regularisation predict."
     )
+    reference = "`F_z(z*)⁻¹` itself: the ratio of M⁻¹ to it is that of the regularised target"
     margin = "10% of the predicted ratio"
+    uses = "`warm_up`: `inverse_mass_matrix`; the rule in `estimators`"
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """Ratios to the inverse Fisher, and the data's part of entries below the floor."""

@@ -14,7 +14,9 @@ class InverseFisherOfX(RejectedReference):
 
     name = "inverse Fisher of x is rejected"
     summary = "M⁻¹ differs from the inverse Fisher of the constrained parameters."
+    reference = "`F_x(x*)⁻¹`, which must be rejected"
+    uses = "`warm_up`: `inverse_mass_matrix`"
 
-    def reference(self, experiment: Experiment) -> np.ndarray:
+    def wrong_matrix(self, experiment: Experiment) -> np.ndarray:
         """The inverse Fisher at x* in constrained space."""
         return experiment.truth.constrained_inverse_fisher

@@ -14,7 +14,9 @@ class InverseFisherOfZAtX(RejectedReference):
 
     name = "inverse Fisher of z at x is rejected"
     summary = "M⁻¹ differs from the inverse Fisher of z evaluated with x where z belongs."
+    reference = "`F_z(x*)⁻¹`, which must be rejected"
+    uses = "`warm_up`: `inverse_mass_matrix`"
 
-    def reference(self, experiment: Experiment) -> np.ndarray:
+    def wrong_matrix(self, experiment: Experiment) -> np.ndarray:
         """The inverse Fisher in z, evaluated with x* where z* belongs."""
         return experiment.truth.misplaced_inverse_fisher

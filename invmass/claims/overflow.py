@@ -21,7 +21,9 @@ class OverflowIsRejected(Claim):
 
     name = "overflow is rejected"
     summary = "A chain stays where it is when the energy overflows."
+    reference = "at the tuned step times the fourth root of the largest number no chain moves"
     margin = "exact"
+    uses = "`sample` at any step size"
     cases = (GAUSSIAN_FIT,)
     per = "backend"
     needs = ""

@@ -17,12 +17,12 @@ class RejectedReference(Claim):
     cases = (NOTEBOOK,)
 
     @abc.abstractmethod
-    def reference(self, experiment: Experiment) -> np.ndarray:
+    def wrong_matrix(self, experiment: Experiment) -> np.ndarray:
         """The wrong matrix, (d, d)."""
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """M⁻¹ whitened by the wrong reference, regularised."""
-        wrong = experiment.estimator.shaped(self.reference(experiment))
+        wrong = experiment.estimator.shaped(self.wrong_matrix(experiment))
         expected = experiment.regularised(wrong)
         yield Estimates(
             lambda count: metric_statistics(experiment, count, expected), must_differ=True

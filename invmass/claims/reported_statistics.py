@@ -39,7 +39,16 @@ class ReportedStatistics(Claim):
         "The acceptance, gradient counts and divergences that the library reports agree with "
         "recomputation at other step sizes."
     )
+    reference = (
+        "at a thousandfold step every draw is divergent and rejected, after one gradient (or "
+        "after the fixed number of an accept/reject step); at half the step gradients double "
+        "and the lack of acceptance falls to a quarter; acceptance is at its target"
+    )
     margin = "exact at a thousandfold step; then 2% to a factor of 2"
+    uses = (
+        "`sample` at any step size: `gradients`, `acceptance`, `divergences`; "
+        "`target_acceptance` if it is declared"
+    )
     cases = (GAUSSIAN_FIT,)
     per = "backend"
     needs = ""

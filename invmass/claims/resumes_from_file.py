@@ -22,7 +22,9 @@ class ResumesFromFile(Claim):
     summary = (
         "Tuned replicates that are saved and loaded are the same, and so are the draws from them."
     )
+    reference = "the same arrays and draws after saving and loading"
     margin = "exact"
+    uses = "`sample`, which needs nothing but `Tuned` and keys"
     cases = ("gaussian_mean", "mixed_sites")  # one site with d = 1, and many
     per = "backend"
     needs = ""

@@ -29,7 +29,12 @@ class SuppliedMetric(Claim):
     summary = (
         "A metric that is handed over is read back bit for bit, and the step size is tuned to it."
     )
+    reference = (
+        "read back bit for bit; step sizes under two of them as `ε ∝ (Σλᵢ⁻⁴)^(-¼)`, λᵢ² the "
+        "eigenvalues of `M^½ Σ M^½`"
+    )
     margin = "exact; 25% of the step-size law"
+    uses = "`warm_up` with a supplied metric"
     cases = (GAUSSIAN_FIT, "gaussian_mean")
     quick_cases = (GAUSSIAN_FIT,)
     per = "backend"

@@ -31,7 +31,12 @@ class TunedMatrixContract(Claim):
         "Each replicate has its own M⁻¹, not M, of variances in declared order, symmetric and "
         "positive definite."
     )
+    reference = (
+        "shape, order, symmetry and definiteness; the diagonal is nearer to the target than "
+        "to M, to standard deviations and to other orders"
+    )
     margin = "exact; half the distance to another reading"
+    uses = "`warm_up`: one matrix for each key"
     needs = ""
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:

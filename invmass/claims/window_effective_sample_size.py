@@ -35,7 +35,12 @@ class WindowEffectiveSampleSize(Claim):
         "The between-replicate variance of M⁻¹ matches the effective sample size of the last "
         "window."
     )
+    reference = (
+        "the sample size that the scatter over replicates implies, against the window's "
+        "effective sample size"
+    )
     margin = "a factor of 2; 1.5 on quadratic_fit"
+    uses = "`window`, and `sample` for the share of effective draws"
     needs = "a variance-based estimator and a kurtosis of at most 4"
     per = "backend"
     quick_cases = (GAUSSIAN_FIT,)
