@@ -14,7 +14,9 @@ Columns = Mapping[str, Callable[[Claim], str]]
 
 def _cases(claim: Claim) -> str:
     cases = "all cases" if claim.cases is None else ", ".join(f"`{c}`" for c in claim.cases)
-    return f"{cases} with {claim.needs}" if claim.needs else cases
+    needs = ["a finite posterior variance"] if claim.needs_target and claim.cases is None else []
+    needs += [claim.needs] if claim.needs else []
+    return f"{cases} with {' and '.join(needs)}" if needs else cases
 
 
 def _tier(claim: Claim) -> str:

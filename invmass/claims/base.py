@@ -70,7 +70,9 @@ class Claim(abc.ABC):
         quick_cases: those of `cases` that belong to the quick tier; None for all.
         tier: "full" if it is left out of the quick tier.
         long: left out of `check` and `sweep` unless it is named.
-        needs: the condition that `unmet_need` checks, in words; empty if there is none.
+        needs_target: whether it applies only where the estimator converges to something: not where
+            a variance is infinite.
+        needs: in words what else `unmet_need` checks; empty if nothing.
     """
 
     name: ClassVar[str]
@@ -84,18 +86,16 @@ class Claim(abc.ABC):
     quick_cases: ClassVar[tuple[str, ...] | None] = None
     tier: ClassVar[Literal["quick", "full"]] = "quick"
     long: ClassVar[bool] = False
-    needs: ClassVar[str] = "a finite posterior variance"
+    needs_target: ClassVar[bool] = True
+    needs: ClassVar[str] = ""
 
     @abc.abstractmethod
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """The evidence in the order in which it is asked for; a later part only if all pass."""
 
     def unmet_need(self, experiment: Experiment) -> str | None:
-        """Why the claim does not apply to this backend and posterior; None if it does.
-
-        Unless a claim says otherwise, it needs a target: there is none if a variance is infinite.
-        """
-        return experiment.why_no_target
+        """Why the claim does not apply to this backend and posterior; None if it does."""
+        return experiment.why_no_target if self.needs_target else None
 
     def not_judged_reason(self, experiment: Experiment) -> str | None:
         """Why a cell is not judged by this claim; None if it is."""

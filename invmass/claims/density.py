@@ -28,7 +28,7 @@ class DensityAgrees(Claim):
     margin = "1e-10, exact"
     uses = "`transforms`, `log_density`"
     per = "backend"
-    needs = ""
+    needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """The spread of the difference over 64 exact draws."""
@@ -42,7 +42,3 @@ class DensityAgrees(Claim):
             found, expected = experiment.timed(theirs), np.asarray(truth.log_densities(points))
         spread = float(np.ptp(found - expected)) / max(1.0, float(np.max(np.abs(expected))))
         yield Deviations({"spread of the difference": spread}, TOLERANCE)
-
-    def unmet_need(self, experiment: Experiment) -> str | None:
-        """Nothing is needed."""
-        return None

@@ -28,16 +28,12 @@ class Equivariant(Claim):
     cases = (GAUSSIAN_FIT,)
     per = "backend"
     per_in_full = "metric"
-    needs = ""
+    needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """Differences of M⁻¹, mapped back, replicate by replicate."""
         runs = [("", experiment, COMBINED)]
         yield differences_under_maps(experiment, runs, {"": experiment.settings.tolerance})
-
-    def unmet_need(self, experiment: Experiment) -> str | None:
-        """Nothing is needed."""
-        return None
 
 
 def differences_under_maps(

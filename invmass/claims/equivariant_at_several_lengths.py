@@ -34,7 +34,7 @@ class EquivariantAtSeveralLengths(Claim):
     per = "backend"
     tier = "full"
     long = True
-    needs = ""
+    needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """Differences of M⁻¹, mapped back, for each length and map."""
@@ -47,7 +47,3 @@ class EquivariantAtSeveralLengths(Claim):
                 runs.append((label, unmapped, affine_map))
                 margins[label] = margin
         yield differences_under_maps(experiment, runs, margins)
-
-    def unmet_need(self, experiment: Experiment) -> str | None:
-        """Nothing is needed."""
-        return None

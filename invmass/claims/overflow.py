@@ -26,7 +26,7 @@ class OverflowIsRejected(Claim):
     uses = "`sample` at any step size"
     cases = (GAUSSIAN_FIT,)
     per = "backend"
-    needs = ""
+    needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """Replicates that moved at a step so long that the energy overflows."""
@@ -34,7 +34,3 @@ class OverflowIsRejected(Claim):
         far = draws_at_step(experiment, largest**0.25)(experiment.batch)
         moved = replicates_that_moved(experiment, far)
         yield Deviations({"replicates that moved where the energy overflows": moved})
-
-    def unmet_need(self, experiment: Experiment) -> str | None:
-        """Nothing is needed."""
-        return None

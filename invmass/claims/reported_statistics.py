@@ -9,7 +9,7 @@ from invmass.claims.base import GAUSSIAN_FIT, Claim, Deviations, Estimates
 from invmass.claims.intervals import Statistic
 from invmass.claims.replicates import draws_at_step, replicates_that_moved
 from invmass.runs.experiment import NUM_SAMPLES, Experiment
-from invmass.sampling.backend import Draws
+from invmass.sampling.backend import Draws, Tuned
 
 FACTOR_TWO = 1.0  # margin, relative
 HALVED_GRADIENTS = 0.5  # the law holds for short steps; tuned ones are near the longest stable
@@ -51,7 +51,7 @@ class ReportedStatistics(Claim):
     )
     cases = (GAUSSIAN_FIT,)
     per = "backend"
-    needs = ""
+    needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """Counts at a thousandfold step; then laws at a half and a quarter of the tuned one."""
@@ -93,37 +93,26 @@ class ReportedStatistics(Claim):
                     ),
                 ]
             if target is not None:
-                low, high = target - NEAR_TARGET, 1 - (1 - target) / 10
-                found += [
-                    Statistic(
-                        "acceptance during warm-up", tuned.acceptance, target, "linear", NEAR_TARGET
-                    ),
-                    Statistic(
-                        "acceptance after warm-up",
-                        draws.acceptance,
-                        (low + high) / 2,
-                        "linear",
-                        (high - low) / 2,
-                    ),
-                ]
+                found += _acceptance_at_target(tuned, draws, target)
             if experiment.backend.metropolis:
                 moves = np.any(np.diff(draws.position, axis=1) != 0, axis=2).mean(axis=1)
+                off = moves - draws.acceptance
                 found.append(
-                    Statistic(
-                        "acceptance counted less reported",
-                        moves - draws.acceptance,
-                        0.0,
-                        "linear",
-                        COUNTED,
-                    )
+                    Statistic("acceptance counted less reported", off, 0.0, "linear", COUNTED)
                 )
             return found
 
         yield Estimates(values, NEAR_TARGET)
 
-    def unmet_need(self, experiment: Experiment) -> str | None:
-        """Nothing is needed."""
-        return None
+
+def _acceptance_at_target(tuned: Tuned, draws: Draws, target: float) -> list[Statistic]:
+    """Acceptance during warm-up is at its target, and after warm-up not below it."""
+    low, high = target - NEAR_TARGET, 1 - (1 - target) / 10
+    middle, half = (low + high) / 2, (high - low) / 2
+    return [
+        Statistic("acceptance during warm-up", tuned.acceptance, target, "linear", NEAR_TARGET),
+        Statistic("acceptance after warm-up", draws.acceptance, middle, "linear", half),
+    ]
 
 
 def _has_fixed_number_of_steps(far: Draws, near: Draws) -> bool:

@@ -27,7 +27,7 @@ class ResumesFromFile(Claim):
     uses = "`sample`, which needs nothing but `Tuned` and keys"
     cases = ("gaussian_mean", "mixed_sites")  # one site with d = 1, and many
     per = "backend"
-    needs = ""
+    needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """Arrays and draws that differ after saving and loading."""
@@ -47,7 +47,3 @@ class ResumesFromFile(Claim):
         again = experiment.checked_draws(experiment.resample_call(0, loaded))
         draws = replicates_that_differ(again.position, experiment.draws(experiment.batch).position)
         yield Deviations(changed | {"replicates with other draws": float(draws)})
-
-    def unmet_need(self, experiment: Experiment) -> str | None:
-        """Nothing is needed."""
-        return None

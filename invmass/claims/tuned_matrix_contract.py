@@ -37,7 +37,7 @@ class TunedMatrixContract(Claim):
     )
     margin = "exact; half the distance to another reading"
     uses = "`warm_up`: one matrix for each key"
-    needs = ""
+    needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """Symmetry, definiteness, distinct matrices, and no other reading of the diagonal."""
@@ -54,9 +54,7 @@ class TunedMatrixContract(Claim):
                 np.sum(~np.vectorize(_has_factor, signature="(d,d)->()")(as_matrices(matrices)))
             ),
         }
-        if (
-            experiment.estimator.rule is Rule.VARIANCE
-        ):  # others may find a Gaussian without an error
+        if experiment.estimator.rule is Rule.VARIANCE:  # others may be exact on a Gaussian
             shared = count - distinct - _coincidences(count, experiment.case.dimension)
             deviations["replicates with the matrix of another"] = float(max(0, shared))
         if experiment.why_no_target:
@@ -69,10 +67,6 @@ class TunedMatrixContract(Claim):
                 nearness = np.linalg.norm(found - right) / np.linalg.norm(found - reading)
                 deviations[f"nearness to {name}"] = float(nearness)
         yield Deviations(deviations)
-
-    def unmet_need(self, experiment: Experiment) -> str | None:
-        """Nothing is needed."""
-        return None
 
 
 def _coincidences(count: int, dimension: int) -> int:
