@@ -57,8 +57,8 @@ def main(old: Path, new: Path) -> int:
         changed = sorted(f for f in fields if before[key].get(f) != after[key].get(f))
         lines += [f"differs in {', '.join(changed)}: {key}"] if changed else []
     print("\n".join(lines[:SHOWN] + [f"… and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN)))
-    fields = sum(map(len, before.values()))
-    print(json.dumps({"rows": len(both), "fields": fields, "differences": len(lines)}))
+    count = sum(map(len, before.values()))
+    print(json.dumps({"rows": len(both), "fields": count, "differences": len(lines)}))
     return 1 if lines else 0
 
 

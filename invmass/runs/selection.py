@@ -1,7 +1,7 @@
 """Which combinations a run is about, from the names that its options give."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from invmass.model.case import Case
 from invmass.model.catalogue import select_cases
@@ -98,11 +98,11 @@ def _is_rare(metric: str, chosen: Sequence[str]) -> bool:
 class Scope(Protocol):
     """What a claim says of where it is judged; documented in `invmass.claims.base.Claim`."""
 
-    cases: tuple[str, ...] | None
-    quick_cases: tuple[str, ...] | None
-    per: Literal["backend", "metric"]
-    per_in_full: Literal["backend", "metric"] | None
-    tier: Literal["quick", "full"]
+    cases: ClassVar[tuple[str, ...] | None]
+    quick_cases: ClassVar[tuple[str, ...] | None]
+    per: ClassVar[Literal["backend", "metric"]]
+    per_in_full: ClassVar[Literal["backend", "metric"] | None]
+    tier: ClassVar[Literal["quick", "full"]]
 
 
 def cells_of_claim(claim: Scope, cells: Sequence[Cell]) -> list[Cell]:
