@@ -18,7 +18,7 @@ from invmass.model.posterior import Posterior
 from invmass.sampling.backend import Backend, Draws, Lack, Tuned
 from invmass.sampling.batching import replicated
 
-from .hmc.metric import FEWEST, make_metric, stan_shrinkage
+from .hmc.metric import MIN_DRAWS_PER_DIM, make_metric, stan_shrinkage
 from .hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
 
 
@@ -32,7 +32,7 @@ class HandRolledHMC(Backend):
     metropolis = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
-        "dense": replace(WELFORD_DENSE, fewest=FEWEST),
+        "dense": replace(WELFORD_DENSE, min_draws_per_dim=MIN_DRAWS_PER_DIM),
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
         "fisher_diag": (Lack.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws"),

@@ -79,9 +79,9 @@ class NumPyroNUTS(Backend):
     ) -> Tuned:
         from numpyro.infer.hmc_util import build_adaptation_schedule
 
-        estimator = self.estimators[metric].on_sites(case.posterior.slices)
+        estimator = self.estimators[metric].for_layout(case.posterior.slices)
         adapt, block = supplied is None or not kept, estimator.block
-        if block and supplied is not None and np.any(supplied != estimator.shaped(supplied)):
+        if block and supplied is not None and np.any(supplied != estimator.restrict(supplied)):
             raise UsageError("numpyro: a supplied block metric must be zero outside its block")
         initial = None if supplied is None else jnp.asarray(supplied)
         regularised = {bare: usual for usual, bare in self.unregularised.items()}

@@ -26,7 +26,7 @@ from invmass.model.posterior import Posterior, Site, Sites
 from invmass.sampling.backend import Backend, Draws, Lack, Tuned
 from invmass.sampling.batching import replicated
 
-from .hmc.metric import FEWEST, variances_of_few
+from .hmc.metric import MIN_DRAWS_PER_DIM, variances_of_few
 
 _TARGET_ACCEPTANCE = 0.85  # that of windowed_adaptive_nuts
 
@@ -41,7 +41,7 @@ class TFPNUTS(Backend):
     target_acceptance = _TARGET_ACCEPTANCE
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": BIASED_VARIANCE,
-        "dense": dataclasses.replace(RUNNING_COVARIANCE, fewest=FEWEST),
+        "dense": dataclasses.replace(RUNNING_COVARIANCE, min_draws_per_dim=MIN_DRAWS_PER_DIM),
     }
     lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
         name: (Lack.NOT_YET, "TFP has running variances and covariances alone")

@@ -52,7 +52,7 @@ def test_supplied_metric_is_kept_and_used(name: str, metric: str) -> None:
     if reason := backend.why_unavailable() or backend.why_lacking("supplied"):
         pytest.skip(reason)
     experiment = Experiment(all_cases()["notebook-uniform"], backend, metric, Settings())
-    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(np.float32)
+    reference = experiment.estimator.restrict(experiment.truth.inverse_fisher).astype(np.float32)
     keys = jax.random.split(jax.random.key(0), REPLICATES)
     steps = []
     for supplied in (reference, 100 * reference):

@@ -191,7 +191,7 @@ def test_adaptation_starts_from_what_is_supplied_and_goes_on(name: str, metric: 
         pytest.skip(reason)
     experiment = Experiment(all_cases()["notebook-uniform"], backend, metric, Settings(), chains=16)
     starts, keys = experiment.starts(16), experiment.keys(0)
-    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(np.float32)
+    reference = experiment.estimator.restrict(experiment.truth.inverse_fisher).astype(np.float32)
     found = {}
     for scale in (1.0, 1e-4):
         tuned = backend.warm_up(

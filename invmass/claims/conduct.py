@@ -109,7 +109,7 @@ def supplied(experiment: Experiment) -> Verdict:
     stretch = 2.0 * (-1.0) ** np.arange(len(covariance)) * np.linspace(1.0, 0.5, len(covariance))
     sheared = covariance * np.outer(stretch, stretch)
     metrics = [
-        experiment.estimator.shaped(m).astype(experiment.starts(1).dtype)
+        experiment.estimator.restrict(m).astype(experiment.starts(1).dtype)
         for m in (covariance, sheared)
     ]
     case, name, size = experiment.case, experiment.metric, experiment.batch

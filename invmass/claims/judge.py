@@ -100,7 +100,7 @@ def misplaced_is_rejected(experiment: Experiment) -> Verdict:
 
 def _rejection(experiment: Experiment, reference: np.ndarray) -> Verdict:
     """A wrong reference, (d, d), must be told from the tuned M⁻¹: passes where the match fails."""
-    expected = experiment.regularised(experiment.estimator.shaped(reference))
+    expected = experiment.regularised(experiment.estimator.restrict(reference))
     verdict = _judge_metric(experiment, expected)
     opposite = {Status.PASS: Status.FAIL, Status.FAIL: Status.PASS}
     return replace(verdict, status=opposite.get(verdict.status, verdict.status))
@@ -284,7 +284,7 @@ def _hidden(experiment: Experiment) -> np.ndarray:
 
 def _reference(experiment: Experiment) -> np.ndarray:
     """The inverse Fisher as the metric holds it."""
-    return experiment.estimator.shaped(experiment.truth.inverse_fisher)
+    return experiment.estimator.restrict(experiment.truth.inverse_fisher)
 
 
 def _predictions(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:

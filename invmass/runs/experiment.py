@@ -119,7 +119,7 @@ class Experiment:
     @property
     def estimator(self) -> Estimator:
         """The rule that tunes this metric, for the sites of the case."""
-        return self.backend.estimators[self.metric].on_sites(self.case.posterior.slices)
+        return self.backend.estimators[self.metric].for_layout(self.case.posterior.slices)
 
     @property
     def truth(self) -> Truth:

@@ -95,7 +95,7 @@ def _size(experiment: Experiment) -> tuple[int, bool]:
 def _call(experiment: Experiment, begin: Begin, steps: int) -> Callable[[], Tuned]:
     """The warm-up; nothing is handed to a sampler that begins as it always does."""
     starts, keys = experiment.starts(experiment.batch), experiment.keys(0)
-    fisher = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(starts.dtype)
+    fisher = experiment.estimator.restrict(experiment.truth.inverse_fisher).astype(starts.dtype)
     handed: dict[str, Any] = {} if begin is Begin.IDENTITY else {"supplied": fisher}
     if begin is Begin.FISHER:
         handed["kept"] = False
