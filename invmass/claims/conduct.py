@@ -15,7 +15,7 @@ from invmass.claims.equivalence import Statistic, Verdict, all_exact, sequential
 from invmass.model.motion import Motion
 from invmass.results.status import Status
 from invmass.runs.experiment import NUM_SAMPLES, Experiment, joined
-from invmass.sampling.backend import Draws, Tuned
+from invmass.sampling.backend import Draws, Tuned, WarmUpRequest
 from invmass.whitening import whiten
 
 SPREAD = "spread is honest"
@@ -118,9 +118,10 @@ def supplied(experiment: Experiment) -> Verdict:
         def batch(number: int) -> Tuned:
             starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
             keys = experiment.keys(number)
-            return experiment.checked_tuned(
-                lambda: experiment.backend.warm_up(case, name, keys, starts, SHORT_WARMUP, metric)
+            request = WarmUpRequest(
+                case, name, keys, starts, SHORT_WARMUP, metric, adapt_metric=False
             )
+            return experiment.checked_tuned(lambda: experiment.backend.warm_up(request))
 
         return _in_batches(batch, experiment.batch)
 
@@ -182,7 +183,7 @@ def statistics(experiment: Experiment) -> Verdict:
     Energies do not cross the contract of a backend, and are not judged here.
     """
     far, near = _draws_at(experiment, 1000.0)(experiment.batch), experiment.draws(experiment.batch)
-    fixed = experiment.backend.metropolis and _has_fixed_number_of_steps(far, near)
+    fixed = experiment.backend.has_accept_reject and _has_fixed_number_of_steps(far, near)
     beyond = all_exact(
         {
             f"replicates {fault} at the thousandfold step": float(count)
@@ -232,7 +233,7 @@ def statistics(experiment: Experiment) -> Verdict:
                     (high - low) / 2,
                 ),
             ]
-        if experiment.backend.metropolis:
+        if experiment.backend.has_accept_reject:
             moves = np.any(np.diff(draws.position, axis=1) != 0, axis=2).mean(axis=1)
             found.append(
                 Statistic(
@@ -365,9 +366,8 @@ def _moved_warm_up(
         starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
         moved_starts = motion.points(starts.astype(np.float64), covariance).astype(starts.dtype)
         keys, steps = experiment.keys(number), experiment.settings.num_warmup
-        return experiment.checked_tuned(
-            lambda: experiment.backend.warm_up(case, experiment.metric, keys, moved_starts, steps)
-        )
+        request = WarmUpRequest(case, experiment.metric, keys, moved_starts, steps)
+        return experiment.checked_tuned(lambda: experiment.backend.warm_up(request))
 
     return _in_batches(batch, experiment.batch)
 

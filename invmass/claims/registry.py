@@ -77,7 +77,7 @@ def _untargeted(experiment: Experiment) -> str | None:
 
 
 def _unsupplied(experiment: Experiment) -> str | None:
-    return experiment.backend.why_lacking("supplied")
+    return experiment.backend.supplied_metric_reason(adapt_metric=False)
 
 
 def _only(cases: Sequence[str], further: WhyNot = _always) -> WhyNot:

@@ -65,9 +65,23 @@ def metrics_of(backend: Backend, chosen: Sequence[str]) -> list[str]:
     return [metric for metric in backend.estimators if not chosen or metric in chosen]
 
 
-def lacking(backend: Backend, chosen: Sequence[str]) -> list[str]:
-    """The metrics among those chosen by name that a backend declares that it lacks."""
-    return [metric for metric in backend.lacks if metric in chosen]
+def unsupported_metrics(backend: Backend, others: Sequence[Backend] = ()) -> list[str]:
+    """The metrics that other backends tune and this one does not.
+
+    The unregularised variant of a metric is no metric of its own here: only libraries that can
+    switch regularisation off have one.
+
+    Args:
+        backend: the backend in question.
+        others: those that it is compared with; all of our own if none is given.
+    """
+    known = dict.fromkeys(
+        metric
+        for other in others or select_backends([])
+        for metric in other.estimators
+        if metric not in other.unregularised.values()
+    )
+    return [metric for metric in known if metric not in backend.estimators]
 
 
 def without_regularisation(backend: Backend, chosen: Sequence[str]) -> list[str]:
@@ -100,9 +114,9 @@ def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
     for metric in chosen:
         if metric not in known:
             reasons = [
-                f"; {backend.name} lacks {reason}"
+                f"; {backend.name}: {backend.unsupported_reason(metric)}"
                 for backend in backends
-                if (reason := backend.why_lacking(metric))
+                if metric in unsupported_metrics(backend)
             ]
             raise UsageError(
                 f"unknown metric {metric!r}; these backends tune: "
