@@ -7,6 +7,7 @@ from functools import cache
 
 from invmass.errors import UsageError
 from invmass.sampling.backend import Backend
+from invmass.sampling.former_contract import contract_advice, import_advice
 
 OWN = {
     "hmc": "invmass.backends.hmc_static:HandRolledHMC",
@@ -32,7 +33,7 @@ def load_backend(spec: str) -> Backend:
     """The backend called `spec`, or found at `module:Class`; its library is not imported yet.
 
     Raises:
-        UsageError: there is no such backend.
+        UsageError: there is no such backend, or it is written for a former contract.
     """
     known = OWN | brought()
     module_name, colon, class_name = known.get(spec, spec).partition(":")
@@ -44,9 +45,12 @@ def load_backend(spec: str) -> Backend:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"backend {spec!r} cannot be loaded: {error}") from error
+        advice = import_advice(error) if isinstance(error, ImportError) else ""
+        raise UsageError(f"backend {spec!r} cannot be loaded: {error}{advice}") from error
     if not (isinstance(found, type) and issubclass(found, Backend)):
         raise UsageError(f"{spec} is not a subclass of invmass.sampling.backend.Backend")
+    if advice := contract_advice(found):
+        raise UsageError(f"backend {spec!r} is written for a former contract{advice}")
     missing = getattr(found, "__abstractmethods__", None)
     if missing:
         raise UsageError(f"backend {spec!r} does not implement: {', '.join(sorted(missing))}")
