@@ -19,6 +19,7 @@ class Wrapped(Backend):
     name = "wrapped"
     library: ClassVar[str] = "hmc"
     strength: ClassVar[float] = 1.0
+    supports_fixed_metric = True
 
     def __init__(self) -> None:
         self.inner = load_backend(self.library)
@@ -30,10 +31,6 @@ class Wrapped(Backend):
     @property
     def unsupported(self):
         return self.inner.unsupported
-
-    @property
-    def supports_fixed_metric(self):
-        return self.inner.supports_fixed_metric
 
     @property
     def target_acceptance(self):
