@@ -1,6 +1,6 @@
 """BlackJAX's NUTS with its staged adaptation; its users bring their own bijectors, so do we."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar, final
@@ -19,11 +19,10 @@ from invmass.adaptation.estimators import (
 )
 from invmass.adaptation.windows import last_window, stan_schedule
 from invmass.errors import UsageError
-from invmass.model.bijectors import Transforms
 from invmass.model.case import Case
 from invmass.model.distributions import Array
 from invmass.model.posterior import Posterior
-from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 from invmass.sampling.batching import replicated
 
 _RECIPES = {
@@ -49,6 +48,8 @@ class BlackJAXNUTS(Backend):
     requires = ("blackjax",)
     extra = "blackjax"
     target_acceptance = 0.8  # its default
+    supports_fixed_metric = True
+    supports_initial_metric = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "fisher_diag": FISHER_DIAGONAL,
         "diagonal": WELFORD_DIAGONAL,  # the last of those that suit one coordinate
@@ -56,46 +57,25 @@ class BlackJAXNUTS(Backend):
         "cov_low_rank": COVARIANCE_LOW_RANK,
         "dense": WELFORD_DENSE,
     }
-    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        "block": (Lack.NOT_YET, "BlackJAX has no metric of blocks")
-    }
 
-    def transforms(self, case: Case) -> Transforms:
-        return case.posterior.default_transforms
-
-    def log_density(self, case: Case) -> Callable[[Array], Array]:
-        return case.posterior.log_density
-
-    def warm_up(
-        self,
-        case: Case,
-        metric: str,
-        keys: jax.Array,
-        starts: np.ndarray,
-        num_warmup: int,
-        supplied: np.ndarray | None = None,
-        *,
-        kept: bool = True,
-    ) -> Tuned:
-        recipe, held = _RECIPES[metric], supplied is not None and kept
-        if supplied is not None and kept:
-            # low-rank recipes would ignore it; without windows no recipe does more than hold it
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        recipe, supplied = _RECIPES[request.metric], request.inverse_mass_matrix
+        if supplied is not None and not request.adapt_metric:
+            # a low-rank recipe would ignore it; without windows every recipe just keeps it
             recipe = "welford_diag" if supplied.ndim == 1 else "welford_dense"
         elif supplied is not None and recipe.endswith("low_rank"):
-            raise UsageError(f"blackjax: {metric} starts from no metric that is supplied")
-        initial = None if supplied is None else jnp.asarray(supplied)
-        program = _warm_up_program(recipe, num_warmup, held)
+            raise UsageError(f"blackjax: {request.metric} cannot start from a supplied metric")
+        program = _warm_up_program(recipe, request.num_warmup, request.adapt_metric)
         state, parameters, info = program(
-            case.posterior.on_device(), keys, jnp.asarray(starts), initial
+            request.case.posterior.on_device(), request.keys, request.starts, supplied
         )
+        schedule = stan_schedule(request.num_warmup)
         return Tuned(
             inverse_mass_matrix=np.asarray(parameters["inverse_mass_matrix"]),
             step_size=np.asarray(parameters["step_size"]),
             position=np.asarray(state.position),
-            gradients=np.asarray(info.num_integration_steps.sum(axis=1)),
-            acceptance=np.asarray(info.acceptance_rate.mean(axis=1)),
-            divergences=np.asarray(info.is_divergent.sum(axis=1)),
-            window=0 if held else last_window(stan_schedule(num_warmup)),
+            **_totals(info._asdict()),
+            window=last_window(schedule) if request.adapt_metric else 0,
         )
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
@@ -106,12 +86,16 @@ class BlackJAXNUTS(Backend):
             tuned.inverse_mass_matrix,
             tuned.step_size,
         )
-        return Draws(
-            position=np.asarray(positions),
-            gradients=np.asarray(info["num_integration_steps"].sum(axis=1)),
-            acceptance=np.asarray(info["acceptance_rate"].mean(axis=1)),
-            divergences=np.asarray(info["is_divergent"].sum(axis=1)),
-        )
+        return Draws(position=np.asarray(positions), **_totals(info))
+
+
+def _totals(info: dict[str, Array]) -> dict[str, np.ndarray]:
+    """Statistics of each step, shape (R, steps), as those of a replicate, shape (R,)."""
+    return {
+        "gradients": np.asarray(info["num_integration_steps"].sum(axis=1)),
+        "acceptance": np.asarray(info["acceptance_rate"].mean(axis=1)),
+        "divergences": np.asarray(info["is_divergent"].sum(axis=1)),
+    }
 
 
 def _all_fast(num_steps: int) -> Array:
@@ -120,7 +104,7 @@ def _all_fast(num_steps: int) -> Array:
 
 
 @cache
-def _warm_up_program(recipe: str, num_warmup: int, held: bool) -> Any:
+def _warm_up_program(recipe: str, num_warmup: int, adapt_metric: bool) -> Any:
     import blackjax
     from blackjax.adaptation.base import get_filter_adapt_info_fn
 
@@ -132,7 +116,7 @@ def _warm_up_program(recipe: str, num_warmup: int, held: bool) -> Any:
             posterior.log_density,
             metric=metric,
             initial_inverse_mass_matrix=supplied,
-            schedule_fn=_all_fast if held else None,
+            schedule_fn=None if adapt_metric else _all_fast,
             adaptation_info_fn=get_filter_adapt_info_fn(info_keys=set(_STATISTICS)),
         )
         (state, parameters), info = warm_up.run(key, start, num_warmup)

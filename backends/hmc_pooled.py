@@ -1,20 +1,18 @@
 """Our own sampler with chains that are tuned together: one metric from the draws of all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar, final
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from invmass.adaptation.estimators import POOLED_DENSE, RUNNING_VARIANCE, Estimator
-from invmass.adaptation.windows import Schedule, last_window, pooled_schedule
-from invmass.model.bijectors import Transforms
+from invmass.adaptation.windows import Schedule, last_window, pooled_schedule, without_windows
 from invmass.model.case import Case
 from invmass.model.distributions import Array
 from invmass.model.posterior import Posterior
-from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, Unsupported, WarmUpRequest
 from invmass.sampling.batching import compiled
 
 from .hmc.metric import make_metric, oracle_shrinkage
@@ -35,44 +33,27 @@ class PooledHMC(Backend):
     requires = ("jax",)
     largest_dense = 1000
     target_acceptance = TARGET_ACCEPTANCE
-    metropolis = True
+    has_accept_reject = True
+    supports_fixed_metric = True
+    supports_initial_metric = True
     chains = 16  # of a replicate
     share = 10  # of the steps asked for, each chain takes one in so many
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": RUNNING_VARIANCE,
         "dense": POOLED_DENSE,
     }
-    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = HandRolledHMC.lacks
+    unsupported: ClassVar[Mapping[str, tuple[Unsupported, str]]] = HandRolledHMC.unsupported
 
-    def transforms(self, case: Case) -> Transforms:
-        return case.posterior.default_transforms
-
-    def log_density(self, case: Case) -> Callable[[Array], Array]:
-        return case.posterior.log_density
-
-    def warm_up(
-        self,
-        case: Case,
-        metric: str,
-        keys: jax.Array,
-        starts: np.ndarray,
-        num_warmup: int,
-        supplied: np.ndarray | None = None,
-        *,
-        kept: bool = True,
-    ) -> Tuned:
-        schedule = pooled_schedule(max(SHORTEST, num_warmup // self.share))
-        if supplied is None:
-            identity = np.ones(case.dimension, starts.dtype)
-            supplied = np.diag(identity) if self.estimators[metric].dense else identity
-        elif kept:
-            schedule = Schedule(*(np.zeros_like(flags) for flags in schedule))
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        schedule = pooled_schedule(max(SHORTEST, request.num_warmup // self.share))
+        if not request.adapt_metric:
+            schedule = without_windows(schedule)
         end = _warm_up_program(self.chains)(
-            case.posterior.on_device(),
-            keys,
-            jnp.asarray(starts),
-            jnp.asarray(supplied),
-            jax.tree.map(jnp.asarray, schedule),
+            request.case.posterior.on_device(),
+            request.keys,
+            request.starts,
+            request.initial_metric(self.estimators[request.metric].dense),
+            schedule,
         )
         return tuned_from(end, self.chains * last_window(schedule))
 

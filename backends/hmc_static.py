@@ -1,24 +1,22 @@
 """Our own sampler: static HMC with jittered path length, adapted by Stan's windows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar, final
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from invmass.adaptation.estimators import WELFORD_DENSE, WELFORD_DIAGONAL, Estimator
-from invmass.adaptation.windows import Schedule, last_window, stan_schedule
-from invmass.model.bijectors import Transforms
+from invmass.adaptation.windows import Schedule, last_window, stan_schedule, without_windows
 from invmass.model.case import Case
 from invmass.model.distributions import Array
 from invmass.model.posterior import Posterior
-from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, Unsupported, WarmUpRequest
 from invmass.sampling.batching import replicated
 
-from .hmc.metric import FEWEST, make_metric, stan_shrinkage
+from .hmc.metric import MIN_DRAWS_PER_DIM, make_metric, stan_shrinkage
 from .hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
 
 
@@ -29,49 +27,28 @@ class HandRolledHMC(Backend):
     name = "hmc"
     requires = ("jax",)
     target_acceptance = TARGET_ACCEPTANCE
-    metropolis = True
+    has_accept_reject = True
+    supports_fixed_metric = True
+    supports_initial_metric = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": WELFORD_DIAGONAL,
-        "dense": replace(WELFORD_DENSE, fewest=FEWEST),
+        "dense": replace(WELFORD_DENSE, min_draws_per_dim=MIN_DRAWS_PER_DIM),
     }
-    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        "fisher_diag": (Lack.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws"),
-        "fisher_low_rank": (Lack.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws"),
-        "cov_low_rank": (Lack.NOT_IMPLEMENTED, "our metrics are diagonal or dense"),
-        "block": (Lack.NOT_IMPLEMENTED, "our metrics are diagonal or dense"),
-    }
+    unsupported: ClassVar[Mapping[str, tuple[Unsupported, str]]] = dict.fromkeys(
+        ("fisher_diag", "fisher_low_rank"),
+        (Unsupported.NOT_IMPLEMENTED, "our sampler keeps no gradients of its draws"),
+    )
 
-    def transforms(self, case: Case) -> Transforms:
-        return case.posterior.default_transforms
-
-    def log_density(self, case: Case) -> Callable[[Array], Array]:
-        return case.posterior.log_density
-
-    def warm_up(
-        self,
-        case: Case,
-        metric: str,
-        keys: jax.Array,
-        starts: np.ndarray,
-        num_warmup: int,
-        supplied: np.ndarray | None = None,
-        *,
-        kept: bool = True,
-    ) -> Tuned:
-        dense = self.estimators[metric].dense
-        schedule = stan_schedule(num_warmup)
-        if supplied is None:
-            identity = np.ones(case.dimension)
-            supplied = np.diag(identity) if dense else identity
-        elif kept:
-            never = np.zeros(num_warmup, dtype=bool)
-            schedule = Schedule(never, never)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        schedule = stan_schedule(request.num_warmup)
+        if not request.adapt_metric:
+            schedule = without_windows(schedule)
         end = _warm_up_program()(
-            case.posterior.on_device(),
-            keys,
-            jnp.asarray(starts),
-            jnp.asarray(supplied),
-            jax.tree.map(jnp.asarray, schedule),
+            request.case.posterior.on_device(),
+            request.keys,
+            request.starts,
+            request.initial_metric(self.estimators[request.metric].dense),
+            schedule,
         )
         return tuned_from(end, last_window(schedule))
 

@@ -23,7 +23,7 @@ from invmass.model.bijectors import LibraryTransform, Transforms
 from invmass.model.case import Case
 from invmass.model.distributions import Array, Family
 from invmass.model.posterior import Posterior, Site, Sites
-from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 from invmass.sampling.batching import compiled, replicated
 
 
@@ -35,6 +35,8 @@ class NumPyroNUTS(Backend):
     requires = ("numpyro",)
     extra = "numpyro"
     target_acceptance = 0.8  # its default
+    supports_fixed_metric = True
+    supports_initial_metric = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal_unregularised": RUNNING_VARIANCE,
         "dense_unregularised": RUNNING_COVARIANCE,
@@ -45,10 +47,6 @@ class NumPyroNUTS(Backend):
     unregularised: ClassVar[Mapping[str, str]] = {  # by `regularize_mass_matrix=False`
         "diagonal": "diagonal_unregularised",
         "dense": "dense_unregularised",
-    }
-    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        name: (Lack.NOT_YET, "NumPyro estimates by Welford alone")
-        for name in ("fisher_diag", "fisher_low_rank", "cov_low_rank")
     }
 
     def transforms(self, case: Case) -> Transforms:
@@ -66,39 +64,30 @@ class NumPyroNUTS(Backend):
         posterior = case.posterior
         return lambda z: -potential_energy(_model, (posterior,), {}, posterior.unflatten(z))
 
-    def warm_up(
-        self,
-        case: Case,
-        metric: str,
-        keys: jax.Array,
-        starts: np.ndarray,
-        num_warmup: int,
-        supplied: np.ndarray | None = None,
-        *,
-        kept: bool = True,
-    ) -> Tuned:
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
         from numpyro.infer.hmc_util import build_adaptation_schedule
 
-        estimator = self.estimators[metric].on_sites(case.posterior.slices)
-        adapt, block = supplied is None or not kept, estimator.block
-        if block and supplied is not None and np.any(supplied != estimator.shaped(supplied)):
+        posterior, supplied = request.case.posterior, request.inverse_mass_matrix
+        estimator = self.estimators[request.metric].for_layout(posterior.slices)
+        if (
+            supplied is not None
+            and estimator.block
+            and np.any(supplied != estimator.restrict(supplied))
+        ):
             raise UsageError("numpyro: a supplied block metric must be zero outside its block")
-        initial = None if supplied is None else jnp.asarray(supplied)
-        regularised = {bare: usual for usual, bare in self.unregularised.items()}
-        usual = regularised.get(metric, metric)
-        program = _warm_up_program(usual, metric not in regularised, adapt, num_warmup)
+        usual = {bare: name for name, bare in self.unregularised.items()}
+        program = _warm_up_program(
+            usual.get(request.metric, request.metric),
+            request.metric not in usual,
+            request.adapt_metric,
+            request.num_warmup,
+        )
         state, fields = jax.tree.map(
-            np.asarray, program(case.posterior.on_device(), keys, jnp.asarray(starts), initial)
+            np.asarray, program(posterior.on_device(), request.keys, request.starts, supplied)
         )
-        slow_windows = build_adaptation_schedule(num_warmup)[1:-1]
+        slow_windows = build_adaptation_schedule(request.num_warmup)[1:-1]
         window = slow_windows[-1].end - slow_windows[-1].start + 1 if slow_windows else 0
-        return Tuned(
-            **state,
-            gradients=fields["num_steps"].sum(axis=1),
-            acceptance=fields["accept_prob"].mean(axis=1),
-            divergences=fields["diverging"].sum(axis=1),
-            window=window if adapt else 0,
-        )
+        return Tuned(**state, **_totals(fields), window=window if request.adapt_metric else 0)
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
         # to draw, a block metric is a dense one with zeros in it
@@ -106,19 +95,23 @@ class NumPyroNUTS(Backend):
         position, fields = _sample_program(metric, num_samples)(
             case.posterior.on_device(),
             keys,
-            jnp.asarray(tuned.position),
-            jnp.asarray(tuned.inverse_mass_matrix),
-            jnp.asarray(tuned.step_size),
+            tuned.position,
+            tuned.inverse_mass_matrix,
+            tuned.step_size,
         )
-        return Draws(
-            position=np.asarray(position),
-            gradients=np.asarray(fields["num_steps"].sum(axis=1)),
-            acceptance=np.asarray(fields["accept_prob"].mean(axis=1)),
-            divergences=np.asarray(fields["diverging"].sum(axis=1)),
-        )
+        return Draws(position=np.asarray(position), **_totals(fields))
 
 
 _FIELDS = ("num_steps", "accept_prob", "diverging")
+
+
+def _totals(fields: dict[str, Array]) -> dict[str, np.ndarray]:
+    """Statistics of each step, shape (R, steps), as those of a replicate, shape (R,)."""
+    return {
+        "gradients": np.asarray(fields["num_steps"].sum(axis=1)),
+        "acceptance": np.asarray(fields["accept_prob"].mean(axis=1)),
+        "divergences": np.asarray(fields["diverging"].sum(axis=1)),
+    }
 
 
 @cache

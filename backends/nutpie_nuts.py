@@ -1,18 +1,15 @@
 """nutpie's NUTS, written in Rust: it takes any function of NumPy arrays for its log density."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from invmass.adaptation.estimators import FISHER_DIAGONAL, Estimator
 from invmass.errors import BackendFaultError, UsageError
-from invmass.model.bijectors import Transforms
 from invmass.model.case import Case
-from invmass.model.distributions import Array
-from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, Unsupported, WarmUpRequest
 from invmass.sampling.host_density import LogDensity, imported, log_density, seeds
 
 Chain = dict[str, np.ndarray]  # by draw
@@ -27,7 +24,8 @@ _NUMBERS = (
 class NutpieNUTS(Backend):
     """`nutpie.sample` on a Python function, one chain for each replicate.
 
-    Its step size varies by a tenth from draw to draw, as it does by default.
+    Its step size varies by a tenth from draw to draw, as it does by default. It takes no metric:
+    its warm-up always tunes one.
     """
 
     name = "nutpie"
@@ -36,36 +34,25 @@ class NutpieNUTS(Backend):
     target_acceptance = 0.8  # its default
     estimators: ClassVar[Mapping[str, Estimator]] = {"fisher_diag": FISHER_DIAGONAL}
     default_cases = frozenset({"gaussian_mean"})  # each gradient is a call into Python
-    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        "diagonal": (Lack.NOT_YET, "a tenth too large in one dimension: docs/findings.md"),
-        "dense": (Lack.NOT_YET, "nutpie has no dense metric"),
-        "block": (Lack.NOT_YET, "nutpie has no metric of blocks"),
-        "fisher_low_rank": (Lack.NOT_YET, "nutpie stores its eigenvalues, and no eigenvectors"),
-        "cov_low_rank": (Lack.NOT_YET, "nutpie's low-rank metric is that of draws and scores"),
-        "supplied": (Lack.NOT_YET, "nutpie takes no metric: warm-up always tunes one"),
+    unsupported: ClassVar[Mapping[str, tuple[Unsupported, str]]] = {
+        "diagonal": (Unsupported.NOT_YET, "a tenth too large in one dimension: docs/findings.md"),
+        "fisher_low_rank": (
+            Unsupported.NOT_YET,
+            "nutpie stores its eigenvalues, and no eigenvectors",
+        ),
     }
 
-    def transforms(self, case: Case) -> Transforms:
-        return case.posterior.default_transforms
-
-    def log_density(self, case: Case) -> Callable[[Array], Array]:
-        return case.posterior.log_density
-
-    def warm_up(  # type: ignore[override]  # it cannot begin with a metric: no `kept`
-        self,
-        case: Case,
-        metric: str,
-        keys: jax.Array,
-        starts: np.ndarray,
-        num_warmup: int,
-        supplied: np.ndarray | None = None,
-    ) -> Tuned:
-        if supplied is not None:
-            raise UsageError(f"nutpie lacks {self.why_lacking('supplied')}")
-        called = log_density(case, jnp.zeros(()).dtype)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        """
+        Raises:
+            UsageError: a metric is supplied.
+        """
+        if request.inverse_mass_matrix is not None:
+            raise UsageError(self.supplied_metric_reason(adapt_metric=request.adapt_metric))
+        called = log_density(request.case)
         chains = [
-            _run(called, start, seed, num_warmup, 0)
-            for seed, start in zip(seeds(keys), starts, strict=True)
+            _run(called, start, seed, request.num_warmup, 0)
+            for seed, start in zip(seeds(request.keys), request.starts, strict=True)
         ]
         return Tuned(
             inverse_mass_matrix=np.stack([chain["mass_matrix_inv"][-1] for chain in chains]),
@@ -80,7 +67,7 @@ class NutpieNUTS(Backend):
         Raises:
             BackendFaultError: nutpie drew with another metric than the tuned one.
         """
-        called = log_density(case, jnp.zeros(()).dtype)
+        called = log_density(case)
         replicates = tuned.position, tuned.inverse_mass_matrix, tuned.step_size
         chains = [
             _draw(called, seed, num_samples, *replicate)

@@ -1,7 +1,7 @@
 """PyMC's NUTS, in Python, on a flat prior and a potential that is the log density of a case."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, final
 
@@ -15,10 +15,8 @@ from invmass.adaptation.estimators import (
     Estimator,
 )
 from invmass.errors import UsageError
-from invmass.model.bijectors import Transforms
 from invmass.model.case import Case
-from invmass.model.distributions import Array
-from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, Unsupported, WarmUpRequest
 from invmass.sampling.host_density import imported, log_density, seeds
 
 Chain = dict[str, np.ndarray]  # by draw; and the metric at the end
@@ -34,46 +32,36 @@ class PyMCNUTS(Backend):
     requires = ("pymc",)
     extra = "pymc"
     target_acceptance = 0.8  # its default
+    supports_fixed_metric = True
+    supports_initial_metric = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": BIASED_VARIANCE,
         "dense": RUNNING_COVARIANCE,
     }
     default_cases = frozenset({"gaussian_mean"})  # each step is taken in Python
     default_tier = "full"
-    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        "block": (Lack.NOT_YET, "PyMC has no metric of blocks"),
-        "fisher_diag": (Lack.NOT_IMPLEMENTED, "PyMC's adapt_diag_grad goes by weighted scores"),
-        "fisher_low_rank": (Lack.NOT_YET, "PyMC has no low-rank metric"),
-        "cov_low_rank": (Lack.NOT_YET, "PyMC has no low-rank metric"),
+    unsupported: ClassVar[Mapping[str, tuple[Unsupported, str]]] = {
+        "fisher_diag": (
+            Unsupported.NOT_IMPLEMENTED,
+            "PyMC's adapt_diag_grad weights the scores of the draws",
+        ),
     }
 
-    def transforms(self, case: Case) -> Transforms:
-        return case.posterior.default_transforms
-
-    def log_density(self, case: Case) -> Callable[[Array], Array]:
-        return case.posterior.log_density
-
-    def warm_up(
-        self,
-        case: Case,
-        metric: str,
-        keys: jax.Array,
-        starts: np.ndarray,
-        num_warmup: int,
-        supplied: np.ndarray | None = None,
-        *,
-        kept: bool = True,
-    ) -> Tuned:
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
         """
         Raises:
             UsageError: the warm-up is too short for PyMC to tune a metric in it.
         """
-        dense, keeps = metric == "dense", supplied is not None and kept
-        draws = 0 if keeps else window(dense, num_warmup)
-        if not keeps and draws == 0:
+        case, num_warmup = request.case, request.num_warmup
+        dense, supplied = request.metric == "dense", request.inverse_mass_matrix
+        draws = window(dense, num_warmup) if request.adapt_metric else 0
+        if request.adapt_metric and draws == 0:
             raise UsageError(f"PyMC tunes no metric in {num_warmup} steps: it takes {WINDOW + 2}")
-        potential = _fixed(supplied) if keeps else _adaptive(dense, case.dimension, supplied)
-        chains = _run(case, potential, starts, seeds(keys), num_warmup, 1)
+        if request.adapt_metric:
+            potential = _adaptive(dense, case.dimension, supplied)
+        else:
+            potential = _fixed(supplied)
+        chains = _run(case, potential, request.starts, seeds(request.keys), num_warmup, 1)
         return Tuned(
             inverse_mass_matrix=np.stack([chain["metric"][0] for chain in chains]),
             step_size=np.stack([chain["step_size_bar"][num_warmup - 1] for chain in chains]),
@@ -209,12 +197,15 @@ _TOLD = ("step_size_bar", "tree_size", "mean_tree_accept", "diverging")
 
 @cache
 def _model(case: Case, dtype: Any) -> tuple[Any, np.ndarray]:
-    """The log density about an origin, and that origin, which is moved from chain to chain."""
+    """The log density about an origin, and that origin, which is moved from chain to chain.
+
+    Made once for each ambient precision, `dtype`, which it depends on.
+    """
     import pymc
     import pytensor.tensor as pt
     from pytensor.graph import Op
 
-    called, origin = log_density(case, dtype), np.zeros(case.dimension)
+    called, origin = log_density(case), np.zeros(case.dimension)
 
     class LogDensity(Op):
         itypes: ClassVar = [pt.dvector]

@@ -16,17 +16,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.adaptation.estimators import BIASED_VARIANCE, RUNNING_COVARIANCE, Estimator
-from invmass.adaptation.windows import Schedule, last_window, stan_schedule
+from invmass.adaptation.windows import Schedule, last_window, stan_schedule, without_windows
 from invmass.errors import UsageError
 from invmass.model import distributions as families
 from invmass.model.bijectors import LibraryTransform, Transforms
 from invmass.model.case import Case
 from invmass.model.distributions import Array, Family
 from invmass.model.posterior import Posterior, Site, Sites
-from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 from invmass.sampling.batching import replicated
 
-from .hmc.metric import FEWEST, variances_of_few
+from .hmc.metric import MIN_DRAWS_PER_DIM, variances_of_few
+
+Density = Callable[[Array], Array]  # the log density of a position, shape (d,)
 
 _TARGET_ACCEPTANCE = 0.85  # that of windowed_adaptive_nuts
 
@@ -39,13 +41,11 @@ class TFPNUTS(Backend):
     requires = ("tfp-nightly",)
     extra = "tfp"
     target_acceptance = _TARGET_ACCEPTANCE
+    supports_fixed_metric = True
+    supports_initial_metric = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": BIASED_VARIANCE,
-        "dense": dataclasses.replace(RUNNING_COVARIANCE, fewest=FEWEST),
-    }
-    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = {
-        name: (Lack.NOT_YET, "TFP has running variances and covariances alone")
-        for name in ("fisher_diag", "fisher_low_rank", "cov_low_rank", "block")
+        "dense": dataclasses.replace(RUNNING_COVARIANCE, min_draws_per_dim=MIN_DRAWS_PER_DIM),
     }
 
     def transforms(self, case: Case) -> Transforms:
@@ -58,35 +58,22 @@ class TFPNUTS(Backend):
     def log_density(self, case: Case) -> Callable[[Array], Array]:
         return _log_density(case.posterior)
 
-    def warm_up(
-        self,
-        case: Case,
-        metric: str,
-        keys: jax.Array,
-        starts: np.ndarray,
-        num_warmup: int,
-        supplied: np.ndarray | None = None,
-        *,
-        kept: bool = True,
-    ) -> Tuned:
-        dense = self.estimators[metric].dense
-        if supplied is None and not dense:
-            tuned = _windowed_program(num_warmup)(
-                case.posterior.on_device(), keys, jnp.asarray(starts)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        posterior, dense = request.case.posterior, self.estimators[request.metric].dense
+        if request.inverse_mass_matrix is None and not dense:
+            tuned = _windowed_program(request.num_warmup)(
+                posterior.on_device(), request.keys, request.starts
             )
-            return Tuned(**jax.tree.map(np.asarray, tuned), window=8 * (num_warmup // 20))
-        schedule = stan_schedule(num_warmup)
-        if supplied is None:
-            supplied = np.eye(case.dimension)
-        elif kept:
-            never = np.zeros(num_warmup, dtype=bool)
-            schedule = Schedule(never, never)
+            return Tuned(**jax.tree.map(np.asarray, tuned), window=8 * (request.num_warmup // 20))
+        schedule = stan_schedule(request.num_warmup)
+        if not request.adapt_metric:
+            schedule = without_windows(schedule)
         tuned = _composed_program()(
-            case.posterior.on_device(),
-            keys,
-            jnp.asarray(starts),
-            jnp.asarray(supplied),
-            _on_device(schedule),
+            posterior.on_device(),
+            request.keys,
+            request.starts,
+            request.initial_metric(dense),
+            schedule,
         )
         return Tuned(**jax.tree.map(np.asarray, tuned), window=last_window(schedule))
 
@@ -116,10 +103,6 @@ def _log_density(posterior: Posterior) -> Callable[[Array], Array]:
         return log_prob(bijector.forward(parts)) + log_det
 
     return log_density
-
-
-def _on_device(schedule: Schedule) -> Schedule:
-    return jax.tree.map(jnp.asarray, schedule)
 
 
 @cache
@@ -162,56 +145,14 @@ def _composed_program() -> Any:
     def run(
         posterior: Posterior, key: Array, start: Array, initial: Array, schedule: Schedule
     ) -> dict[str, Array]:
-        log_density = _log_density(posterior)
-
-        def kernel(inverse_mass_matrix: Array, step_size: Array) -> Any:
-            return tfp.mcmc.DualAveragingStepSizeAdaptation(
-                _nuts(log_density, step_size, inverse_mass_matrix),
-                num_adaptation_steps=len(schedule.collects),
-                target_accept_prob=_TARGET_ACCEPTANCE,
-            )
-
+        log_density, num_warmup = _log_density(posterior), len(schedule.collects)
         nothing = tfp.experimental.stats.RunningCovariance.from_shape(
             start.shape, dtype=start.dtype, event_ndims=1
         )
-        unit = jnp.ones((), start.dtype)
-
-        def momentum(z: Array, inverse_mass_matrix: Array) -> Any:
-            # from the bare kernel: wrapped in an adaptation it is copied, and the copy forgets
-            # its momentum distribution (docs/findings.md)
-            bare = _nuts(log_density, unit, inverse_mass_matrix)
-            return bare.bootstrap_results(z).momentum_distribution
-
-        def bootstrap(z: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
-            results = kernel(inverse_mass_matrix, step_size).bootstrap_results(z)
-            return replace(results, momentum_distribution=None)
-
-        def replace(results: Any, **fields: Any) -> Any:
-            return results._replace(inner_results=results.inner_results._replace(**fields))
-
-        def step(carry: Any, inputs: Any) -> Any:
-            z, results, inverse_mass_matrix, covariance = carry
-            key, collects, ends_window = inputs
-            # a TFP distribution cannot be carried through a scan: it is made anew from M⁻¹
-            results = replace(results, momentum_distribution=momentum(z, inverse_mass_matrix))
-            z, results = kernel(inverse_mass_matrix, unit).one_step(z, results, seed=key)
-            nuts = results.inner_results
-            covariance = _where(collects, covariance.update(z), covariance)
-
-            estimate = covariance.covariance(ddof=1)
-            estimate = variances_of_few(estimate, covariance.num_samples)
-            estimate = estimate if initial.ndim == 2 else jnp.diagonal(estimate)
-            restarted = replace(
-                bootstrap(z, estimate, jnp.exp(results.log_averaging_step[0])),
-                target_log_prob=nuts.target_log_prob,
-                grads_target_log_prob=nuts.grads_target_log_prob,
-            )
-            renewed = (restarted, estimate, nothing)
-            kept = (replace(results, momentum_distribution=None), inverse_mass_matrix, covariance)
-            return (z, *_where(ends_window, renewed, kept)), _statistics(nuts)
-
-        results = bootstrap(start, initial, 0.5 * unit)
-        keys = jax.random.split(key, len(schedule.collects))
+        step = _adaptation_step(log_density, num_warmup, nothing, jnp.ones((), start.dtype))
+        half = 0.5 * jnp.ones((), start.dtype)
+        results = _bootstrap(_adapting(log_density, num_warmup, initial, half), start)
+        keys = jax.random.split(key, num_warmup)
         (z, results, inverse_mass_matrix, _), statistics = jax.lax.scan(
             step, (start, results, initial, nothing), (keys, *schedule)
         )
@@ -223,6 +164,78 @@ def _composed_program() -> Any:
         }
 
     return replicated(run, (None, 0, 0, None, None))
+
+
+def _adaptation_step(log_density: Density, num_warmup: int, nothing: Any, unit: Array) -> Any:
+    """One step of the composed warm-up, as `jax.lax.scan` takes it.
+
+    Args:
+        log_density: of one position, shape (d,).
+        num_warmup: number of warm-up steps.
+        nothing: a running covariance without draws.
+        unit: 1 in the precision of the positions.
+    """
+
+    def step(carry: Any, inputs: Any) -> Any:
+        z, results, inverse_mass_matrix, covariance = carry
+        key, collects, ends_window = inputs
+        # a TFP distribution cannot be carried through a scan: it is made anew from M⁻¹
+        momentum = _momentum(log_density, z, inverse_mass_matrix, unit)
+        results = _with_inner(results, momentum_distribution=momentum)
+        kernel = _adapting(log_density, num_warmup, inverse_mass_matrix, unit)
+        z, results = kernel.one_step(z, results, seed=key)
+        nuts = results.inner_results
+        covariance = _where(collects, covariance.update(z), covariance)
+
+        estimate = covariance.covariance(ddof=1)
+        estimate = variances_of_few(estimate, covariance.num_samples)
+        estimate = estimate if inverse_mass_matrix.ndim == 2 else jnp.diagonal(estimate)
+        step_size = jnp.exp(results.log_averaging_step[0])
+        restarted = _with_inner(
+            _bootstrap(_adapting(log_density, num_warmup, estimate, step_size), z),
+            target_log_prob=nuts.target_log_prob,
+            grads_target_log_prob=nuts.grads_target_log_prob,
+        )
+        renewed = (restarted, estimate, nothing)
+        unchanged = (
+            _with_inner(results, momentum_distribution=None), inverse_mass_matrix, covariance
+        )  # fmt: skip
+        return (z, *_where(ends_window, renewed, unchanged)), _statistics(nuts)
+
+    return step
+
+
+def _adapting(
+    log_density: Density, num_warmup: int, inverse_mass_matrix: Array, step_size: Array
+) -> Any:
+    """NUTS with one metric, whose step size is tuned by dual averaging."""
+    import tensorflow_probability.substrates.jax as tfp
+
+    return tfp.mcmc.DualAveragingStepSizeAdaptation(
+        _nuts(log_density, step_size, inverse_mass_matrix),
+        num_adaptation_steps=num_warmup,
+        target_accept_prob=_TARGET_ACCEPTANCE,
+    )
+
+
+def _momentum(log_density: Density, z: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
+    """The distribution of the momentum, from the bare kernel.
+
+    A kernel that is wrapped in an adaptation is copied, and the copy loses its momentum
+    distribution (docs/findings.md).
+    """
+    bare = _nuts(log_density, step_size, inverse_mass_matrix)
+    return bare.bootstrap_results(z).momentum_distribution
+
+
+def _bootstrap(kernel: Any, z: Array) -> Any:
+    """The first results of a kernel, without the distribution, which a scan cannot carry."""
+    return _with_inner(kernel.bootstrap_results(z), momentum_distribution=None)
+
+
+def _with_inner(results: Any, **fields: Any) -> Any:
+    """Results of an adaptation with these fields of the inner kernel's results replaced."""
+    return results._replace(inner_results=results.inner_results._replace(**fields))
 
 
 @cache

@@ -79,7 +79,7 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
     """The replicates of one combination, shared by all the claims about it."""
     cell: Cell = request.param
     backend = load_backend(cell.spec)
-    if reason := backend.why_unavailable() or backend.why_lacking(cell.metric):
+    if reason := backend.why_unavailable() or backend.unsupported_reason(cell.metric):
         pytest.skip(reason)
     settings = settings_from(partial(option, request.config))
     case = all_cases()[cell.case]

@@ -1,6 +1,7 @@
 """A complete backend: BlackJAX's NUTS under its window adaptation."""
 
 from functools import cache
+from typing import ClassVar
 
 import blackjax
 import jax
@@ -8,24 +9,18 @@ import numpy as np
 
 from invmass.adaptation.estimators import WELFORD_DIAGONAL
 from invmass.adaptation.windows import last_window, stan_schedule
-from invmass.sampling.backend import Backend, Draws, Lack, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned
 
 
 class WindowedNUTS(Backend):
     name, requires = "windowed-nuts", ("blackjax",)
-    estimators = {"diagonal": WELFORD_DIAGONAL}
-    lacks = {"supplied": (Lack.NOT_IMPLEMENTED, "it always tunes")}
+    estimators: ClassVar = {"diagonal": WELFORD_DIAGONAL}
 
-    def transforms(self, case):
-        return case.posterior.default_transforms
-
-    def log_density(self, case):
-        return case.posterior.log_density
-
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None):
-        (state, found), seen = _adaptation(case, num_warmup)(keys, starts)
+    def warm_up(self, request):
+        adaptation = _adaptation(request.case, request.num_warmup)
+        (state, found), seen = adaptation(request.keys, request.starts)
         tuned = found["inverse_mass_matrix"], found["step_size"], state.position
-        window = last_window(stan_schedule(num_warmup))
+        window = last_window(stan_schedule(request.num_warmup))
         return Tuned(*map(np.asarray, tuned), *_statistics(seen.info), window)
 
     def sample(self, case, tuned, keys, num_samples):
@@ -43,8 +38,10 @@ def _adaptation(case, num_warmup):
 @cache
 def _chains(case, num_samples):
     def chain(key, z, matrix, step_size):
+        def step(state, key):
+            return (new := nuts.step(key, state))[0], new
+
         nuts = blackjax.nuts(case.posterior.log_density, step_size, matrix)
-        step = lambda state, key: ((new := nuts.step(key, state))[0], new)
         return jax.lax.scan(step, nuts.init(z), jax.random.split(key, num_samples))[1]
 
     return jax.jit(jax.vmap(chain))

@@ -35,6 +35,7 @@ from invmass.model.distributions import Array
 from invmass.results.wording import markdown
 from invmass.runs.environment import configure_jax, peak_memory, provenance
 from invmass.runs.experiment import Experiment, Settings
+from invmass.sampling.backend import WarmUpRequest
 from invmass.sampling.registry import load_backend
 from invmass.studies import effective_sample_size as effective
 
@@ -245,10 +246,8 @@ def tuning() -> list[dict[str, Any]]:
     for name in ("numpyro", "blackjax"):
         backend = load_backend(name)
         keys = jax.random.split(jax.random.key(0), CHAINS)
-        first, second = (
-            seconds_of(lambda: backend.warm_up(case, "dense", keys, starts, 1000))  # noqa: B023
-            for _ in range(2)
-        )
+        request = WarmUpRequest(case, "dense", keys, starts, 1000)
+        first, second = (seconds_of(partial(backend.warm_up, request)) for _ in range(2))
         tuned = second[0]
         lines.append(
             line(name, first[1], second[1], tuned.gradients.sum(), tuned.inverse_mass_matrix,

@@ -16,10 +16,10 @@ from invmass.errors import BackendFaultError, BackendUnavailableError, UsageErro
 from invmass.model.catalogue import all_cases
 from invmass.runs.experiment import Experiment, Settings
 from invmass.runs.selection import select_cells
-from invmass.sampling.backend import Tuned
+from invmass.sampling.backend import Tuned, WarmUpRequest
 from invmass.sampling.batching import devices
 from invmass.sampling.host_density import imported
-from invmass.sampling.registry import OWN, load_backend, select_backends
+from invmass.sampling.registry import OWN, load_backend, select_backends, unsupported_metrics
 
 REPLICATES = 16
 
@@ -49,16 +49,24 @@ def test_supplied_metric_is_kept_and_used(name: str, metric: str) -> None:
     Read back bit by bit; and a metric 100 times as large asks for a tenth of the step size.
     """
     backend = load_backend(name)
-    if reason := backend.why_unavailable() or backend.why_lacking("supplied"):
+    cannot_keep = backend.supplied_metric_reason(adapt_metric=False)
+    if reason := backend.why_unavailable() or cannot_keep:
         pytest.skip(reason)
     experiment = Experiment(all_cases()["notebook-uniform"], backend, metric, Settings())
-    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(np.float32)
+    reference = experiment.estimator.restrict(experiment.truth.inverse_fisher).astype(np.float32)
     keys = jax.random.split(jax.random.key(0), REPLICATES)
     steps = []
     for supplied in (reference, 100 * reference):
-        answer = backend.warm_up(
-            experiment.case, metric, keys, experiment.starts(REPLICATES), 200, supplied
+        request = WarmUpRequest(
+            experiment.case,
+            metric,
+            keys,
+            experiment.starts(REPLICATES),
+            num_warmup=200,
+            inverse_mass_matrix=supplied,
+            adapt_metric=False,
         )
+        answer = backend.warm_up(request)
         answer.check(2, REPLICATES, experiment.estimator.dense, name)
         assert answer.window == 0
         np.testing.assert_array_equal(
@@ -133,13 +141,29 @@ def test_cpu_is_used_where_jax_would_rather_have_a_gpu(monkeypatch: pytest.Monke
         assert devices() == tuple(cpus)
 
 
-def test_every_metric_is_tuned_or_lacked_by_every_backend() -> None:
+def test_every_metric_is_tuned_or_has_a_reason_why_it_is_not() -> None:
     """Without regularisation only where the library can leave it out."""
     backends = [load_backend(name) for name in OWN]
     usual = [set(b.estimators) - set(b.unregularised.values()) for b in backends]
     metrics = set().union(*usual)
     for backend, tuned in zip(backends, usual, strict=True):
-        assert metrics == tuned | set(backend.lacks) - {"supplied"}
+        untuned = unsupported_metrics(backend)
+        assert set(untuned) == metrics - tuned
+        assert set(backend.unsupported) <= set(untuned)
+        assert all(backend.unsupported_reason(metric) for metric in untuned)
+        assert not any(backend.unsupported_reason(metric) for metric in tuned)
+
+
+def test_reason_for_a_metric_that_is_merely_not_tuned_is_derived() -> None:
+    hmc = load_backend("hmc")
+    assert hmc.unsupported_reason("block") == "block: this backend does not tune it"
+    assert "fisher_diag: not implemented: our" in str(hmc.unsupported_reason("fisher_diag"))
+
+
+def test_metric_is_kept_only_if_one_is_supplied() -> None:
+    case, keys = all_cases()["notebook-uniform"], jax.random.split(jax.random.key(0), 1)
+    with pytest.raises(UsageError, match="adapt_metric=False needs an inverse_mass_matrix"):
+        WarmUpRequest(case, "dense", keys, np.zeros((1, 2)), 100, adapt_metric=False)
 
 
 def test_metric_without_regularisation_is_judged_only_if_it_is_named() -> None:
@@ -199,7 +223,9 @@ def test_numpyros_single_chain_is_one_of_two(metric: str) -> None:
     case, numpyro = all_cases()["mixed_sites"], load_backend("numpyro")
     keys = jax.random.split(jax.random.key(0), 2)
     starts = Experiment(case, numpyro, metric, Settings()).starts(2)
-    one, two = (numpyro.warm_up(case, metric, keys[:n], starts[:n], 3) for n in (1, 2))
+    one, two = (
+        numpyro.warm_up(WarmUpRequest(case, metric, keys[:n], starts[:n], 3)) for n in (1, 2)
+    )
     one.check(case.dimension, 1, metric == "block", "numpyro")
     for name in ("inverse_mass_matrix", "step_size", "position", "acceptance", "gradients"):
         np.testing.assert_allclose(getattr(one, name)[0], getattr(two, name)[0], rtol=1e-3)
@@ -220,7 +246,9 @@ def test_block_metric_is_split_by_sites_and_joined_in_declared_order() -> None:
     def warm_up(matrix: np.ndarray) -> Tuned:
         keys = jax.random.split(jax.random.key(0), REPLICATES)
         starts = np.tile(truth.position.astype(np.float32), (REPLICATES, 1))
-        return backend.warm_up(case, "block", keys, starts, 20, matrix)
+        return backend.warm_up(
+            WarmUpRequest(case, "block", keys, starts, 20, matrix, adapt_metric=False)
+        )
 
     found = warm_up(supplied).inverse_mass_matrix
     np.testing.assert_array_equal(found, np.broadcast_to(supplied, found.shape))

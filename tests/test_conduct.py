@@ -33,7 +33,7 @@ from invmass.model.affine import AffineMap
 from invmass.model.catalogue import all_cases
 from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
-from invmass.sampling.backend import Backend, Draws, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 
 Claim = Callable[[Experiment], Verdict]
 
@@ -77,8 +77,8 @@ class FixedAndMiscounted(FixedNumberOfSteps):
         short = np.mean(tuned.step_size) < 0.75 * self.usual
         return replace(draws, gradients=draws.gradients / (2 if short else 1))
 
-    def warm_up(self, *given) -> Tuned:
-        tuned = super().warm_up(*given)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        tuned = super().warm_up(request)
         self.usual = np.mean(tuned.step_size)
         return tuned
 

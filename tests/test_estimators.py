@@ -139,14 +139,14 @@ def test_a_block_holds_every_other_site_and_otherwise_the_diagonal() -> None:
     matrix = np.arange(1.0, 26.0).reshape(5, 5)
     expected = np.diag(np.diag(matrix))
     expected[0, 3], expected[3, 0] = matrix[0, 3], matrix[3, 0]
-    estimator = WELFORD_BLOCK.on_sites(SLICES)
-    np.testing.assert_array_equal(estimator.shaped(matrix), expected)
+    estimator = WELFORD_BLOCK.for_layout(SLICES)
+    np.testing.assert_array_equal(estimator.restrict(matrix), expected)
     np.testing.assert_array_equal(estimator.target(matrix), expected)
 
 
 def test_regularisation_of_a_block_leaves_zeros_alone() -> None:
-    estimator = WELFORD_BLOCK.on_sites(SLICES)
-    metric = estimator.shaped(np.eye(5) + 0.5)
+    estimator = WELFORD_BLOCK.for_layout(SLICES)
+    metric = estimator.restrict(np.eye(5) + 0.5)
     found = estimator.regularised(metric, 500)
     np.testing.assert_array_equal(found == 0, metric == 0)
     np.testing.assert_allclose(found[0, 3], 0.5 * 500 / 505)
@@ -154,11 +154,12 @@ def test_regularisation_of_a_block_leaves_zeros_alone() -> None:
 
 def test_a_site_alone_is_a_block() -> None:
     matrix = np.arange(1.0, 10.0).reshape(3, 3)
-    np.testing.assert_array_equal(WELFORD_BLOCK.on_sites({"a": slice(0, 3)}).shaped(matrix), matrix)
+    estimator = WELFORD_BLOCK.for_layout({"a": slice(0, 3)})
+    np.testing.assert_array_equal(estimator.restrict(matrix), matrix)
 
 
 def test_a_block_metric_without_its_sites_is_refused() -> None:
-    with pytest.raises(UsageError, match="call on_sites first"):
+    with pytest.raises(UsageError, match="call for_layout first"):
         WELFORD_BLOCK.target(np.eye(3))
 
 

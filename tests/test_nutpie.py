@@ -10,7 +10,7 @@ from invmass.backends import nutpie_nuts
 from invmass.backends.nutpie_nuts import NutpieNUTS
 from invmass.errors import BackendFaultError, UsageError
 from invmass.model.catalogue import all_cases
-from invmass.sampling.backend import Draws, Tuned
+from invmass.sampling.backend import Draws, Tuned, WarmUpRequest
 
 pytestmark = pytest.mark.skipif(find_spec("nutpie") is None, reason="nutpie is not installed")
 CASE = all_cases()["mixed_sites"]  # five coordinates; its declared order is not the sorted one
@@ -21,7 +21,7 @@ STARTS = np.random.default_rng(0).normal(size=(REPLICATES, CASE.dimension))
 
 def warm_up(steps: int, seed: int = 0) -> Tuned:
     keys = jax.random.split(jax.random.key(seed), REPLICATES)
-    return NutpieNUTS().warm_up(CASE, "fisher_diag", keys, STARTS, steps)
+    return NutpieNUTS().warm_up(WarmUpRequest(CASE, "fisher_diag", keys, STARTS, steps))
 
 
 def squares(values: np.ndarray) -> np.ndarray:
@@ -87,5 +87,8 @@ def test_draws_are_made_with_the_metric_that_each_replicate_tuned(
 
 def test_supplied_metric_is_refused() -> None:
     keys = jax.random.split(jax.random.key(0), REPLICATES)
-    with pytest.raises(UsageError, match="nutpie lacks supplied: not yet"):
-        NutpieNUTS().warm_up(CASE, "fisher_diag", keys, STARTS, 40, np.ones(CASE.dimension))
+    metric = np.ones(CASE.dimension)
+    for adapt, told in ((True, "does not start adaptation from"), (False, "does not keep")):
+        request = WarmUpRequest(CASE, "fisher_diag", keys, STARTS, 40, metric, adapt)
+        with pytest.raises(UsageError, match=f"nutpie {told} a supplied metric"):
+            NutpieNUTS().warm_up(request)

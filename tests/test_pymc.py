@@ -11,7 +11,7 @@ from invmass.backends import pymc_nuts
 from invmass.backends.pymc_nuts import PyMCNUTS, window
 from invmass.errors import UsageError
 from invmass.model.catalogue import all_cases
-from invmass.sampling.backend import Draws, Tuned
+from invmass.sampling.backend import Draws, Tuned, WarmUpRequest
 
 pytestmark = pytest.mark.skipif(find_spec("pymc") is None, reason="pymc is not installed")
 CASE = all_cases()["mixed_sites"]  # five coordinates; its declared order is not the sorted one
@@ -27,8 +27,19 @@ def keys(seed: int) -> jax.Array:
     return jax.random.split(jax.random.key(seed), REPLICATES)
 
 
-def warm_up(metric: str, starts: np.ndarray, steps: int, seed: int = 0, *given, **kept) -> Tuned:
-    return PyMCNUTS().warm_up(CASE, metric, keys(seed), starts, steps, *given, **kept)
+def warm_up(
+    metric: str,
+    starts: np.ndarray,
+    steps: int,
+    seed: int = 0,
+    inverse_mass_matrix: np.ndarray | None = None,
+    *,
+    adapt_metric: bool = True,
+) -> Tuned:
+    request = WarmUpRequest(
+        CASE, metric, keys(seed), starts, steps, inverse_mass_matrix, adapt_metric
+    )
+    return PyMCNUTS().warm_up(request)
 
 
 def sample(tuned: Tuned, seed: int = 1) -> Draws:
@@ -84,11 +95,11 @@ def test_supplied_metric_is_kept_bit_by_bit_or_the_first_of_others(
 ) -> None:
     covariance = CASE.truth_in_own_space.moments.covariance
     supplied = covariance if metric == "dense" else np.diag(covariance)
-    kept = warm_up(metric, starts, 20, 0, supplied)
+    kept = warm_up(metric, starts, 20, 0, supplied, adapt_metric=False)
     assert kept.window == 0
     for found in kept.inverse_mass_matrix:
         np.testing.assert_array_equal(found, supplied)
-    begun = warm_up(metric, starts, 150, 0, supplied, kept=False)
+    begun = warm_up(metric, starts, 150, 0, supplied)
     assert begun.window == window(metric == "dense", 150)
     assert begun.gradients.sum() < 0.5 * warm_up(metric, starts, 150).gradients.sum()
 

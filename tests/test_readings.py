@@ -145,9 +145,9 @@ def test_rounding_is_read_off_the_numbers(values: np.ndarray, expected: float) -
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_data_part_undoes_regularisation(name: str) -> None:
-    estimator = ESTIMATORS[name].on_sites({"a": slice(0, 2), "b": slice(2, 3)})
+    estimator = ESTIMATORS[name].for_layout({"a": slice(0, 2), "b": slice(2, 3)})
     covariance = np.array([[1e-7, 5e-6, 0.0], [5e-6, 1e-3, 0.01], [0.0, 0.01, 2.0]])
-    target = estimator.shaped(covariance)
+    target = estimator.restrict(covariance)
     if name == "pooled_dense":
         pytest.skip("it shrinks correlations, and no variance")
     found = estimator.data_part(estimator.regularised(target, 300), 300)

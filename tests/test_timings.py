@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,13 +13,14 @@ import scipy.stats
 
 from invmass.adaptation.condition_number import condition, null_condition, usable_condition
 from invmass.backends.hmc_static import HandRolledHMC
+from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
 from invmass.reports import timings
 from invmass.reports.figures import speed
 from invmass.reports.page import html
 from invmass.results.rows import RowWriter, load_rows
 from invmass.runs.experiment import Experiment, Settings
-from invmass.sampling.backend import Lack
+from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 from invmass.sampling.registry import load_backend
 from invmass.studies import warm_start
 
@@ -191,11 +193,11 @@ def test_adaptation_starts_from_what_is_supplied_and_goes_on(name: str, metric: 
         pytest.skip(reason)
     experiment = Experiment(all_cases()["notebook-uniform"], backend, metric, Settings(), chains=16)
     starts, keys = experiment.starts(16), experiment.keys(0)
-    reference = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(np.float32)
+    reference = experiment.estimator.restrict(experiment.truth.inverse_fisher).astype(np.float32)
     found = {}
     for scale in (1.0, 1e-4):
         tuned = backend.warm_up(
-            experiment.case, metric, keys, starts, 400, scale * reference, kept=False
+            WarmUpRequest(experiment.case, metric, keys, starts, 400, scale * reference)
         )
         assert tuned.window > 0
         ratios = np.mean(tuned.inverse_mass_matrix, axis=0) / experiment.target
@@ -218,27 +220,26 @@ def test_kept_metric_is_usable_at_once_and_the_identity_is_not() -> None:
     assert learned.tuned.gradients.sum() > 2 * kept.tuned.gradients.sum()
 
 
-class Unwilling(HandRolledHMC.__base__):
+class Unwilling(Backend):
     """Tunes as our own sampler, and takes no metric to start from."""
 
     name = "unwilling"
     estimators = HandRolledHMC.estimators
-    lacks = {"supplied": (Lack.NOT_IMPLEMENTED, "it always tunes")}  # noqa: RUF012
-    transforms, log_density, sample = (
-        HandRolledHMC.transforms, HandRolledHMC.log_density, HandRolledHMC.sample
-    )  # fmt: skip
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None):  # type: ignore
-        assert supplied is None
-        return HandRolledHMC.warm_up(self, case, metric, keys, starts, num_warmup)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        assert request.inverse_mass_matrix is None
+        return HandRolledHMC().warm_up(request)
+
+    def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
+        return HandRolledHMC().sample(case, tuned, keys, num_samples)
 
 
 def test_what_cannot_be_started_says_why_and_is_timed_from_the_identity() -> None:
     experiment = Experiment(all_cases()["gaussian_mean"], Unwilling(), "diagonal", Settings())
     told = {begin: warm_start.why_not(experiment, begin) for begin in warm_start.Begin}
     assert told[warm_start.Begin.IDENTITY] is None
-    assert "does not start from" in str(told[warm_start.Begin.FISHER])
-    assert "it always tunes" in str(told[warm_start.Begin.KEPT])
+    assert "does not start adaptation from" in str(told[warm_start.Begin.FISHER])
+    assert "does not keep a supplied metric" in str(told[warm_start.Begin.KEPT])
     assert warm_start.learn(experiment, warm_start.Begin.IDENTITY).usable
 
 
@@ -247,10 +248,10 @@ class Hasty(Unwilling):
 
     name = "hasty"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None):  # type: ignore
-        tuned = super().warm_up(case, metric, keys, starts, num_warmup)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        tuned = super().warm_up(request)
         whole = tuned.inverse_mass_matrix
-        return replace(tuned, inverse_mass_matrix=0 * whole if num_warmup == 50 else whole)
+        return replace(tuned, inverse_mass_matrix=0 * whole if request.num_warmup == 50 else whole)
 
 
 def test_a_length_that_breaks_the_contract_is_passed_over() -> None:

@@ -10,7 +10,7 @@ from jax.scipy.linalg import solve_triangular
 
 from invmass.model.distributions import Array
 
-FEWEST = 2  # draws for each coordinate: from fewer a dense metric is worse than none
+MIN_DRAWS_PER_DIM = 2  # draws for each coordinate: from fewer a dense metric is worse than none
 
 
 class Metric(NamedTuple):
@@ -88,11 +88,15 @@ def stan_shrinkage(state: Welford) -> Array:
 
 
 def variances_of_few(estimate: Array, draws: Array) -> Array:
-    """A dense estimate, (d, d); of fewer than `FEWEST` draws for each coordinate its diagonal."""
+    """A dense estimate, (d, d), or its diagonal if there are too few draws for correlations.
+
+    Too few are less than `MIN_DRAWS_PER_DIM` for each coordinate. A diagonal estimate, (d,), is
+    returned as it is.
+    """
     if estimate.ndim == 1:
         return estimate
     diagonal = jnp.eye(len(estimate), dtype=bool)
-    return jnp.where(diagonal | (draws >= FEWEST * len(estimate)), estimate, 0.0)
+    return jnp.where(diagonal | (draws >= MIN_DRAWS_PER_DIM * len(estimate)), estimate, 0.0)
 
 
 def oracle_shrinkage(state: Welford) -> Array:

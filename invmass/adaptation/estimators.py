@@ -57,16 +57,17 @@ class Estimator:
         dense: whether its metric is a matrix.
         regularisation: what it does at finite length.
         low_rank: how it builds a matrix of few eigenvectors, if it does.
-        fewest: draws for each coordinate with fewer of which a dense metric is diagonal.
+        min_draws_per_dim: a dense metric is diagonal if its window has fewer draws for each
+            coordinate than this.
         block: whether it estimates the block of `block_sites` and otherwise the diagonal alone.
-        entries: those that it estimates, (d, d), for a block; `on_sites` gives it.
+        entries: for a block, which entries it estimates: booleans, (d, d), set by `for_layout`.
     """
 
     rule: Rule
     dense: bool
     regularisation: Regularisation
     low_rank: LowRank | None = None
-    fewest: int = 0
+    min_draws_per_dim: int = 0
     block: bool = False
     entries: np.ndarray | None = field(default=None, compare=False)
 
@@ -75,8 +76,12 @@ class Estimator:
         """Whether the target depends on the covariance of the scores."""
         return self.rule is Rule.FISHER_DIVERGENCE
 
-    def on_sites(self, slices: Mapping[str, slice]) -> "Estimator":
-        """The same for sites with these coordinates: they decide what is in the block."""
+    def for_layout(self, slices: Mapping[str, slice]) -> "Estimator":
+        """The same rule, with the entries of its block found for the sites of one posterior.
+
+        Args:
+            slices: where the coordinates of each site are, sites in declared order.
+        """
         if not self.block:
             return self
         inside = np.zeros(max(part.stop for part in slices.values()), dtype=bool)
@@ -103,19 +108,29 @@ class Estimator:
         if self.low_rank:
             return _low_rank_target(self.low_rank, covariance, scores)
         if scores is None:
-            return self.shaped(covariance)
+            return self.restrict(covariance)
         if self.dense:
             return geometric_mean(covariance, scores)
         return np.sqrt(np.diag(covariance) / np.diag(scores))
 
-    def shaped(self, matrix: np.ndarray) -> np.ndarray:
-        """A covariance as this metric holds it: itself, its diagonal, or its block."""
+    def restrict(self, matrix: np.ndarray) -> np.ndarray:
+        """A covariance restricted to what this metric estimates: all of it, diagonal, or block.
+
+        Args:
+            matrix: shape (d, d).
+
+        Returns:
+            Shape (d,) of a diagonal metric, else (d, d), zero in entries that are not estimated.
+
+        Raises:
+            UsageError: a block metric before `for_layout`.
+        """
         if not self.dense:
             return np.diag(matrix)
         if not self.block:
             return matrix
         if self.entries is None:
-            raise UsageError("a block metric depends on the sites: call on_sites first")
+            raise UsageError("a block metric depends on the sites: call for_layout first")
         return np.where(self.entries, matrix, 0.0)
 
     def regularised(self, metric: np.ndarray, draws: int) -> np.ndarray:
@@ -126,7 +141,7 @@ class Estimator:
         Transactions on Signal Processing 58 (2010), equation 23, with the expectation of `tr R²`
         over n independent draws.
         """
-        if self.dense and draws < self.fewest * len(metric):
+        if self.dense and draws < self.min_draws_per_dim * len(metric):
             return np.diag(replace(self, dense=False).regularised(np.diag(metric), draws))
         if self.regularisation is Regularisation.NONE:
             return metric

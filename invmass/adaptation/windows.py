@@ -38,6 +38,12 @@ def pooled_schedule(num_warmup: int) -> Schedule:
     return _windows(num_warmup, fast, max(1, num_warmup // 20), fast)
 
 
+def without_windows(schedule: Schedule) -> Schedule:
+    """The same number of steps, with the metric left as it is: only the step size is tuned."""
+    never = np.zeros_like(schedule.ends_window)
+    return Schedule(never, never)
+
+
 def _windows(num_warmup: int, fast_start: int, window: int, fast_end: int) -> Schedule:
     collects = np.zeros(num_warmup, dtype=bool)
     ends_window = np.zeros(num_warmup, dtype=bool)

@@ -10,7 +10,7 @@ from invmass.claims.intervals import Statistic
 from invmass.claims.replicates import diagonals, in_batches
 from invmass.model.affine import AffineMap
 from invmass.runs.experiment import Experiment
-from invmass.sampling.backend import Tuned
+from invmass.sampling.backend import Tuned, WarmUpRequest
 from invmass.whitening import whiten
 
 COMBINED = AffineMap("moved", shift=1000.0, scale=30.0, turn=1)
@@ -90,8 +90,7 @@ def _mapped_warm_up(
             starts.dtype
         )
         keys, steps = experiment.keys(number), experiment.settings.num_warmup
-        return experiment.checked_tuned(
-            lambda: experiment.backend.warm_up(case, experiment.metric, keys, mapped_starts, steps)
-        )
+        request = WarmUpRequest(case, experiment.metric, keys, mapped_starts, steps)
+        return experiment.checked_tuned(lambda: experiment.backend.warm_up(request))
 
     return in_batches(batch, experiment.batch)

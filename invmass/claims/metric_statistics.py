@@ -55,7 +55,7 @@ def tuned_matrices(experiment: Experiment, count: int) -> np.ndarray:
 
 def inverse_fisher_for_metric(experiment: Experiment) -> np.ndarray:
     """The inverse Fisher as the metric holds it."""
-    return experiment.estimator.shaped(experiment.truth.inverse_fisher)
+    return experiment.estimator.restrict(experiment.truth.inverse_fisher)
 
 
 def predicted_ratios(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,7 @@ class RejectedReference(Claim):
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """M⁻¹ whitened by the wrong reference, regularised."""
-        wrong = experiment.estimator.shaped(self.wrong_matrix(experiment))
+        wrong = experiment.estimator.restrict(self.wrong_matrix(experiment))
         expected = experiment.regularised(wrong)
         yield Estimates(
             lambda count: metric_statistics(experiment, count, expected), must_differ=True

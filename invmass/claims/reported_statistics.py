@@ -59,7 +59,7 @@ class ReportedStatistics(Claim):
             draws_at_step(experiment, 1000.0)(experiment.batch),
             experiment.draws(experiment.batch),
         )
-        fixed = experiment.backend.metropolis and _has_fixed_number_of_steps(far, near)
+        fixed = experiment.backend.has_accept_reject and _has_fixed_number_of_steps(far, near)
         counts = np.sum(far.gradients != NUM_SAMPLES)
         yield Deviations(
             {
@@ -94,7 +94,7 @@ class ReportedStatistics(Claim):
                 ]
             if target is not None:
                 found += _acceptance_at_target(tuned, draws, target)
-            if experiment.backend.metropolis:
+            if experiment.backend.has_accept_reject:
                 moves = np.any(np.diff(draws.position, axis=1) != 0, axis=2).mean(axis=1)
                 off = moves - draws.acceptance
                 found.append(

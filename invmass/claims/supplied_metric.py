@@ -50,7 +50,7 @@ class SuppliedMetric(Claim):
         )
         sheared = covariance * np.outer(stretch, stretch)
         metrics = [
-            experiment.estimator.shaped(m).astype(experiment.starts(1).dtype)
+            experiment.estimator.restrict(m).astype(experiment.starts(1).dtype)
             for m in (covariance, sheared)
         ]
         case, name, size = experiment.case, experiment.metric, experiment.batch
@@ -59,11 +59,10 @@ class SuppliedMetric(Claim):
             def batch(number: int) -> Tuned:
                 starts = experiment.starts((number + 1) * experiment.batch)[-experiment.batch :]
                 keys = experiment.keys(number)
-                return experiment.checked_tuned(
-                    lambda: experiment.backend.warm_up(
-                        case, name, keys, starts, SHORT_WARMUP, metric
-                    )
+                request = WarmUpRequest(
+                    case, name, keys, starts, SHORT_WARMUP, metric, adapt_metric=False
                 )
+                return experiment.checked_tuned(lambda: experiment.backend.warm_up(request))
 
             return in_batches(batch, experiment.batch)
 
@@ -85,7 +84,7 @@ class SuppliedMetric(Claim):
 
     def unmet_need(self, experiment: Experiment) -> str | None:
         """A backend that keeps a supplied metric."""
-        return experiment.backend.why_lacking("supplied")
+        return experiment.backend.supplied_metric_reason(adapt_metric=False)
 
 
 def _stable_step_size(covariance: np.ndarray, metric: np.ndarray) -> float:

@@ -38,6 +38,7 @@ from invmass.sampling.registry import (
     check_metrics,
     load_backend,
     select_backends,
+    unsupported_metrics,
     without_regularisation,
 )
 from invmass.studies import exploration
@@ -67,7 +68,7 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
                 "metrics": list(backend.estimators),
                 "available": missing is None,
                 "versions": missing or versions,
-                "lacks": [backend.why_lacking(metric) for metric in backend.lacks],
+                "lacks": list(map(backend.unsupported_reason, unsupported_metrics(backend))),
             }
         )
     if as_json:

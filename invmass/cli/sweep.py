@@ -180,7 +180,7 @@ def _combinations(
         backend = load_backend(cell.spec)
         if cell.spec in given["backends"]:
             backend.check_available()
-        if reason := backend.why_unavailable() or backend.why_lacking(cell.metric):
+        if reason := backend.why_unavailable() or backend.unsupported_reason(cell.metric):
             skipped[cell.backend] = reason
         elif given.get("tier") == "full" or cell.tier == "quick":
             how = (settings, claims, given["device"], given["x64"])

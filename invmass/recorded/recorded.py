@@ -11,7 +11,7 @@ from invmass.model.bijectors import Transforms, stan_transform
 from invmass.model.case import Case
 from invmass.model.distributions import Array
 from invmass.recorded.names import places
-from invmass.sampling.backend import Backend, Draws, Tuned, check_metrics
+from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest, check_metrics
 from invmass.sampling.registry import load_backend
 
 STAN, OLDER_STAN = "stan", "stan-2.36"
@@ -142,7 +142,7 @@ class RecordedSampler(Backend):
     def log_density(self, case: Case) -> Callable[[Array], Array]:
         raise UsageError(_ONLY_MATRICES)
 
-    def warm_up(self, *_: object, **__: object) -> Tuned:
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
         raise UsageError(_ONLY_MATRICES)
 
     def sample(self, *_: object, **__: object) -> Draws:

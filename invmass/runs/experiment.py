@@ -14,7 +14,7 @@ from invmass.adaptation.estimators import Estimator
 from invmass.errors import BackendFaultError, InvmassError, NoTargetError, UsageError
 from invmass.model.case import Case, Truth
 from invmass.model.precision import float64
-from invmass.sampling.backend import Backend, Draws, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 
 BATCH = 64  # replicates in one call; always the same number, so that it is compiled once
 LARGE, BATCH_OF_LARGE = 40, 8  # beyond this many coordinates they are too dear, and pooled
@@ -119,7 +119,7 @@ class Experiment:
     @property
     def estimator(self) -> Estimator:
         """The rule that tunes this metric, for the sites of the case."""
-        return self.backend.estimators[self.metric].on_sites(self.case.posterior.slices)
+        return self.backend.estimators[self.metric].for_layout(self.case.posterior.slices)
 
     @property
     def truth(self) -> Truth:
@@ -200,9 +200,8 @@ class Experiment:
     def warm_up_call(self, batch: int) -> Callable[[], Tuned]:
         """The call that warms one batch of replicates up; all but the call itself is done."""
         starts, keys = self.starts((batch + 1) * self.batch)[-self.batch :], self.keys(batch)
-        return lambda: self.backend.warm_up(
-            self.case, self.metric, keys, starts, self.settings.num_warmup
-        )
+        request = WarmUpRequest(self.case, self.metric, keys, starts, self.settings.num_warmup)
+        return lambda: self.backend.warm_up(request)
 
     def sample_call(self, batch: int) -> Callable[[], Draws]:
         """The call that draws from one batch of tuned replicates."""

@@ -7,7 +7,12 @@ from invmass.model.case import Case
 from invmass.model.catalogue import select_cases
 from invmass.runs.experiment import Settings
 from invmass.sampling.backend import Backend
-from invmass.sampling.registry import check_metrics, lacking, metrics_of, select_backends
+from invmass.sampling.registry import (
+    check_metrics,
+    metrics_of,
+    select_backends,
+    unsupported_metrics,
+)
 
 _FULL_REPLICATES = 8192  # its skewed posteriors leave 6% between a metric and its target
 _RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")  # full tier, not of all its cases
@@ -40,7 +45,7 @@ def select_cells(
 
     The slowest come first, so that processes which share them end together: the registry lists
     the quick backends first, and large problems take longest. A metric asked for by name has a
-    cell with the backends that lack it too, to be skipped there.
+    cell with the backends that do not tune it too, to be skipped there with the reason.
 
     Raises:
         UsageError: a name that is not known.
@@ -56,12 +61,15 @@ def select_cells(
             return "quick"
         return "full" if _is_rare(metric, metrics) else case.tier
 
+    def not_tuned(backend: Backend) -> list[str]:
+        return [metric for metric in unsupported_metrics(backend, chosen) if metric in metrics]
+
     return [
         Cell(case.name, spec, backend.name, metric, tier(case, backend, metric))
         for spec, backend in reversed(list(zip(specs, chosen, strict=True)))
         for case in sorted(select_cases(cases), key=lambda case: -case.dimension)
         if _is_wanted(case, backend, cases, backends)
-        for metric in [*lacking(backend, metrics), *metrics_for(case, backend, metrics)]
+        for metric in [*not_tuned(backend), *metrics_for(case, backend, metrics)]
     ]
 
 

@@ -1,8 +1,8 @@
 """The contract between a sampler library and the suite.
 
-Arrays cross this border in the case's declared order of coordinates: unconstrained positions as
-vectors of shape (d,), metrics as (d,) diagonal or (d, d) dense, blocks and low rank included.
-Reordering into the library's own layout is the backend's business.
+All arrays are in the case's declared order of coordinates: unconstrained positions as vectors of
+shape (d,), metrics as (d,) diagonal or (d, d) dense, blocks and low rank included. A library that
+keeps another order is reordered inside its backend, on both sides.
 """
 
 import abc
@@ -35,7 +35,7 @@ class Tuned:
         gradients: evaluations of the gradient over all warm-up, shape (R,).
         acceptance: mean acceptance statistic over warm-up, shape (R,).
         divergences: divergent transitions during warm-up, shape (R,).
-        window: draws from which the metric was estimated; 0 if it was supplied.
+        window: draws from which the metric was estimated; 0 if it was supplied and kept.
     """
 
     inverse_mass_matrix: np.ndarray
@@ -114,84 +114,144 @@ class Draws:
             _check_array(getattr(self, name), (replicates,), f"{origin}: {name}")
 
 
-class Lack(enum.StrEnum):
-    """Why a backend does not do what others do."""
+@dataclass(frozen=True, eq=False)
+class WarmUpRequest:
+    """One call of a backend's warm-up: R replicates of one case, each tuned alone.
 
-    NOT_IMPLEMENTED = "not implemented"  # ours to do
-    NOT_YET = "not yet"  # the library's to do
-    NEVER = "never"  # it would make no sense there
+    Attributes:
+        case: the problem.
+        metric: the metric to tune, one of the backend's `estimators`.
+        keys: JAX random keys, one for each replicate, shape (R,).
+        starts: where the replicates start: exact draws of the posterior, unconstrained, in the
+            units of z, shape (R, d).
+        num_warmup: number of warm-up steps of each replicate.
+        inverse_mass_matrix: a supplied M⁻¹ in units of z², shape (d,) or (d, d), the same for all
+            replicates; None if no metric is supplied.
+        adapt_metric: whether the metric is adapted. If not, the supplied one is kept as it is,
+            and only the step size is tuned. If a metric is supplied and adapted, adaptation
+            starts from it instead of from the library's own first metric.
+
+    Raises:
+        UsageError: `adapt_metric` is false and no metric is supplied.
+    """
+
+    case: Case
+    metric: str
+    keys: jax.Array
+    starts: np.ndarray
+    num_warmup: int
+    inverse_mass_matrix: np.ndarray | None = None
+    adapt_metric: bool = True
+
+    def __post_init__(self) -> None:
+        if self.inverse_mass_matrix is None and not self.adapt_metric:
+            raise UsageError("adapt_metric=False needs an inverse_mass_matrix, which is then kept")
+
+    def initial_metric(self, dense: bool) -> np.ndarray:
+        """The metric to begin with: the supplied one, or the identity.
+
+        Args:
+            dense: whether the identity is a matrix, (d, d), or a vector of ones, (d,).
+        """
+        if self.inverse_mass_matrix is not None:
+            return self.inverse_mass_matrix
+        identity = np.ones(self.case.dimension, self.starts.dtype)
+        return np.diag(identity) if dense else identity
+
+
+class Unsupported(enum.StrEnum):
+    """Why a backend does not tune a metric that other backends tune."""
+
+    NOT_IMPLEMENTED = "not implemented"  # the adapter has to be extended
+    NOT_YET = "not yet"  # the library has to be extended
+    NEVER = "never"  # the metric would make no sense in this library
 
 
 class Backend(abc.ABC):
-    """One sampler library. Subclasses are final, and import their library inside their methods.
+    """One sampler library.
+
+    A subclass is final. It imports its library inside its methods, so that it can be listed where
+    the library is not installed. It must define `name`, `estimators`, `warm_up` and `sample`; all
+    else has a default.
 
     Attributes:
-        name: how it is called on the command line.
-        requires: distributions that must be installed, the first of them the library itself.
+        name: the name of the backend on the command line.
+        requires: distributions that must be installed, the library itself first.
         extra: the extra of `invmass` that installs them, if there is one.
-        estimators: for each metric that it can tune, the rule by which it does so.
-        lacks: for each metric that others tune and it does not, why, and the reason; so too for
-            `"supplied"`, if it cannot keep a metric that is handed to it.
-        unregularised: for a metric whose rule shrinks, the one that the library tunes if it is told
-            not to; judged only if it is named, or by `--no-regularise`.
-        default_cases: those that it is judged on where neither cases nor backends are named; None
-            for all.
-        default_tier: "full" for a very slow library: unless it is named itself, it is judged on
-            them alone, and in the full tier.
-        largest_dense: coordinates up to which a dense metric is tuned in reasonable time.
-        target_acceptance: what its step size is tuned for; None if it does not say.
-        metropolis: a draw either is the end of its trajectory or repeats the one before, so that
-            acceptance can be counted; not so for NUTS.
+        estimators: for each metric that the library tunes, the rule by which it does so.
+        unsupported: special reasons for metrics that other backends tune and this one does not: a
+            word and a sentence. A metric that is neither here nor in `estimators` is reported as
+            not tuned, so that nothing need be written about it.
+        supports_fixed_metric: whether `warm_up` can keep a supplied metric, and tune only the step
+            size (`adapt_metric=False`).
+        supports_initial_metric: whether `warm_up` can start adaptation from a supplied metric.
+        unregularised: for a metric whose rule shrinks, the name in `estimators` of the metric that
+            the library tunes with regularisation switched off. That one is judged only if it is
+            named, or by `--no-regularise`.
+        default_cases: the cases that the backend is judged on where neither cases nor backends are
+            named; None for all.
+        default_tier: "full" for a very slow library: unless it is named, it is judged on
+            `default_cases` alone, and in the full tier.
+        largest_dense: largest number of coordinates for which a dense metric is tuned in
+            reasonable time.
+        target_acceptance: the acceptance statistic that the step size is tuned for; None if the
+            library does not say.
+        has_accept_reject: whether each draw is either the end of its trajectory or a repetition of
+            the draw before, so that acceptances can be counted in the draws. True of static HMC,
+            false of NUTS.
     """
 
     name: str
     requires: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     estimators: ClassVar[Mapping[str, Estimator]]
-    lacks: ClassVar[Mapping[str, tuple[Lack, str]]] = MappingProxyType({})
+    unsupported: ClassVar[Mapping[str, tuple[Unsupported, str]]] = MappingProxyType({})
+    supports_fixed_metric: ClassVar[bool] = False
+    supports_initial_metric: ClassVar[bool] = False
     unregularised: ClassVar[Mapping[str, str]] = MappingProxyType({})
     default_cases: ClassVar[frozenset[str] | None] = None
     default_tier: ClassVar[Literal["quick", "full"]] = "quick"
     largest_dense: ClassVar[int] = 100
     target_acceptance: ClassVar[float | None] = None
-    metropolis: ClassVar[bool] = False
+    has_accept_reject: ClassVar[bool] = False
 
-    @abc.abstractmethod
     def transforms(self, case: Case) -> Transforms:
-        """The library's own bijector for each site of the case."""
+        """The bijector of each site by which the library moves to unconstrained space.
 
-    @abc.abstractmethod
+        By default Stan's, for a library whose users bring their own. A library with bijectors of
+        its own overrides this method and `log_density`, both of them.
+        """
+        return case.posterior.default_transforms
+
     def log_density(self, case: Case) -> Callable[[Array], Array]:
-        """The unconstrained log density that the library itself would sample, up to a constant."""
+        """The unconstrained log density that the library samples, up to a constant.
+
+        By default that of the case under `case.posterior.default_transforms`.
+
+        Returns:
+            A function of one position, shape (d,), that JAX can trace.
+        """
+        return case.posterior.log_density
 
     @abc.abstractmethod
-    def warm_up(
-        self,
-        case: Case,
-        metric: str,
-        keys: jax.Array,
-        starts: np.ndarray,
-        num_warmup: int,
-        supplied: np.ndarray | None = None,
-        *,
-        kept: bool = True,
-    ) -> Tuned:
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
         """Tune step size and metric, each replicate alone.
 
         Args:
-            case: the problem.
-            metric: one of `estimators`.
-            keys: JAX random keys, shape (R,).
-            starts: exact draws of the posterior, unconstrained, shape (R, d).
-            num_warmup: number of warm-up steps.
-            supplied: an inverse mass matrix, (d,) or (d, d), to be kept instead of tuned.
-            kept: if not, tuning starts from the supplied matrix and goes on as ever. A backend
-                that cannot do so has no such argument.
+            request: the case, the metric, random keys, starts and number of steps; a metric is
+                supplied only as far as `supports_fixed_metric` and `supports_initial_metric` allow.
         """
 
     @abc.abstractmethod
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-        """Draw with each replicate's own tuned metric and step size, from where it stopped."""
+        """Draw with each replicate's own tuned metric and step size, from where warm-up ended.
+
+        Args:
+            case: the problem.
+            tuned: what warm-up left behind, for R replicates; metric and step size stay fixed.
+            keys: JAX random keys, shape (R,).
+            num_samples: number of draws of each replicate.
+        """
 
     def why_unavailable(self) -> str | None:
         """The reason why this backend cannot run here, with the remedy; None if it can."""
@@ -211,12 +271,26 @@ class Backend(abc.ABC):
         if reason := self.why_unavailable():
             raise BackendUnavailableError(f"backend {self.name!r}: {reason}")
 
-    def why_lacking(self, metric: str) -> str | None:
-        """Why it does not tune `metric`, or keep a `"supplied"` one; None if undeclared."""
-        if metric not in self.lacks:
+    def unsupported_reason(self, metric: str) -> str | None:
+        """Why the backend does not tune a metric; None if it does."""
+        if metric in self.estimators:
             return None
-        word, reason = self.lacks[metric]
+        if metric not in self.unsupported:
+            return f"{metric}: this backend does not tune it"
+        word, reason = self.unsupported[metric]
         return f"{metric}: {word}: {reason}"
+
+    def supplied_metric_reason(self, *, adapt_metric: bool) -> str | None:
+        """Why the backend cannot use a supplied metric; None if it can.
+
+        Args:
+            adapt_metric: whether adaptation is to start from that metric; else it is to be kept.
+        """
+        if adapt_metric and not self.supports_initial_metric:
+            return f"{self.name} does not start adaptation from a supplied metric"
+        if not adapt_metric and not self.supports_fixed_metric:
+            return f"{self.name} does not keep a supplied metric: its warm-up always tunes one"
+        return None
 
     def versions(self) -> dict[str, str]:
         """Version of each required distribution that is installed."""

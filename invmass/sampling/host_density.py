@@ -15,9 +15,18 @@ from invmass.model.distributions import Array
 LogDensity = Callable[[np.ndarray], tuple[float, np.ndarray]]  # and its gradient
 
 
+def log_density(case: Case) -> LogDensity:
+    """The log density of a case and its gradient, computed by JAX in its ambient precision.
+
+    Returns:
+        A function of a position, shape (d,), that gives the log density and its gradient, (d,).
+    """
+    return _log_density(case, jnp.zeros(()).dtype)
+
+
 @cache
-def log_density(case: Case, dtype: Any) -> LogDensity:
-    """The log density and its gradient, computed by JAX in its ambient precision, `dtype`."""
+def _log_density(case: Case, dtype: Any) -> LogDensity:
+    """The same, compiled once for each ambient precision, `dtype`."""
     posterior = case.posterior.on_device()
 
     @jax.jit

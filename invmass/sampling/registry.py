@@ -7,6 +7,7 @@ from functools import cache
 
 from invmass.errors import UsageError
 from invmass.sampling.backend import Backend
+from invmass.sampling.former_contract import contract_advice, import_advice
 
 OWN = {
     "hmc": "invmass.backends.hmc_static:HandRolledHMC",
@@ -32,7 +33,7 @@ def load_backend(spec: str) -> Backend:
     """The backend called `spec`, or found at `module:Class`; its library is not imported yet.
 
     Raises:
-        UsageError: there is no such backend.
+        UsageError: there is no such backend, or it is written for a former contract.
     """
     known = OWN | brought()
     module_name, colon, class_name = known.get(spec, spec).partition(":")
@@ -44,9 +45,12 @@ def load_backend(spec: str) -> Backend:
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
-        raise UsageError(f"backend {spec!r} cannot be loaded: {error}") from error
+        advice = import_advice(error) if isinstance(error, ImportError) else ""
+        raise UsageError(f"backend {spec!r} cannot be loaded: {error}{advice}") from error
     if not (isinstance(found, type) and issubclass(found, Backend)):
         raise UsageError(f"{spec} is not a subclass of invmass.sampling.backend.Backend")
+    if advice := contract_advice(found):
+        raise UsageError(f"backend {spec!r} is written for a former contract{advice}")
     missing = getattr(found, "__abstractmethods__", None)
     if missing:
         raise UsageError(f"backend {spec!r} does not implement: {', '.join(sorted(missing))}")
@@ -65,9 +69,23 @@ def metrics_of(backend: Backend, chosen: Sequence[str]) -> list[str]:
     return [metric for metric in backend.estimators if not chosen or metric in chosen]
 
 
-def lacking(backend: Backend, chosen: Sequence[str]) -> list[str]:
-    """The metrics among those chosen by name that a backend declares that it lacks."""
-    return [metric for metric in backend.lacks if metric in chosen]
+def unsupported_metrics(backend: Backend, others: Sequence[Backend] = ()) -> list[str]:
+    """The metrics that other backends tune and this one does not.
+
+    The unregularised variant of a metric is no metric of its own here: only libraries that can
+    switch regularisation off have one.
+
+    Args:
+        backend: the backend in question.
+        others: those that it is compared with; all of our own if none is given.
+    """
+    known = dict.fromkeys(
+        metric
+        for other in others or select_backends([])
+        for metric in other.estimators
+        if metric not in other.unregularised.values()
+    )
+    return [metric for metric in known if metric not in backend.estimators]
 
 
 def without_regularisation(backend: Backend, chosen: Sequence[str]) -> list[str]:
@@ -100,9 +118,9 @@ def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
     for metric in chosen:
         if metric not in known:
             reasons = [
-                f"; {backend.name} lacks {reason}"
+                f"; {backend.name}: {backend.unsupported_reason(metric)}"
                 for backend in backends
-                if (reason := backend.why_lacking(metric))
+                if metric in unsupported_metrics(backend)
             ]
             raise UsageError(
                 f"unknown metric {metric!r}; these backends tune: "

@@ -1,17 +1,15 @@
 """What a known metric saves: how long it takes until warm-up has a usable one."""
 
 import enum
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from invmass.adaptation.condition_number import condition, usable_condition
 from invmass.errors import BackendFaultError
 from invmass.runs.experiment import Experiment
-from invmass.sampling.backend import Tuned
+from invmass.sampling.backend import Tuned, WarmUpRequest
 
 LENGTHS = (50, 100, 200, 400, 800, 1600)  # warm-up steps that are tried
 METRICS = ("diagonal", "block", "dense")  # that can be handed to a sampler
@@ -51,14 +49,13 @@ class Learned:
 
 def why_not(experiment: Experiment, begin: Begin) -> str | None:
     """The reason why a combination has no answer, None if it has one."""
-    backend = experiment.backend
     if experiment.metric not in METRICS:
         return f"judged for the metrics {', '.join(METRICS)}"
     if reason := experiment.why_no_target:
         return reason
-    if begin is Begin.FISHER and "kept" not in inspect.signature(backend.warm_up).parameters:
-        return f"{backend.name} does not start from a metric that it is handed"
-    return None if begin is Begin.IDENTITY else backend.why_lacking("supplied")
+    if begin is Begin.IDENTITY:
+        return None
+    return experiment.backend.supplied_metric_reason(adapt_metric=begin is Begin.FISHER)
 
 
 def learn(experiment: Experiment, begin: Begin) -> Learned:
@@ -93,12 +90,16 @@ def _size(experiment: Experiment) -> tuple[int, bool]:
 
 
 def _call(experiment: Experiment, begin: Begin, steps: int) -> Callable[[], Tuned]:
-    """The warm-up; nothing is handed to a sampler that begins as it always does."""
+    """The warm-up, with the inverse Fisher supplied unless it begins with the identity."""
     starts, keys = experiment.starts(experiment.batch), experiment.keys(0)
-    fisher = experiment.estimator.shaped(experiment.truth.inverse_fisher).astype(starts.dtype)
-    handed: dict[str, Any] = {} if begin is Begin.IDENTITY else {"supplied": fisher}
-    if begin is Begin.FISHER:
-        handed["kept"] = False
-    return lambda: experiment.backend.warm_up(
-        experiment.case, experiment.metric, keys, starts, steps, **handed
+    fisher = experiment.estimator.restrict(experiment.truth.inverse_fisher).astype(starts.dtype)
+    request = WarmUpRequest(
+        experiment.case,
+        experiment.metric,
+        keys,
+        starts,
+        steps,
+        inverse_mass_matrix=None if begin is Begin.IDENTITY else fisher,
+        adapt_metric=begin is not Begin.KEPT,
     )
+    return lambda: experiment.backend.warm_up(request)

@@ -6,7 +6,12 @@ import numpy as np
 
 from faults.wrapped import SMALL, Wrapped, at_strengths, diagonal_of, scaled
 from invmass.model.precision import float64
-from invmass.sampling.backend import Draws, Tuned
+from invmass.sampling.backend import Draws, Tuned, WarmUpRequest
+
+
+def unsupplied(request: WarmUpRequest) -> WarmUpRequest:
+    """The same request without a supplied metric."""
+    return replace(request, inverse_mass_matrix=None, adapt_metric=True)
 
 
 @at_strengths(*SMALL)
@@ -138,12 +143,12 @@ class AnotherEstimator(Wrapped):
 
     name = "another-estimator"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        if supplied is not None or metric != "diagonal":
-            return super().warm_up(case, metric, keys, starts, num_warmup, supplied)
-        dense = super().warm_up(case, "dense", keys, starts, num_warmup).inverse_mass_matrix
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        if request.inverse_mass_matrix is not None or request.metric != "diagonal":
+            return super().warm_up(request)
+        dense = super().warm_up(replace(request, metric="dense")).inverse_mass_matrix
         scores = diagonal_of(np.linalg.inv(dense))
-        tuned = super().warm_up(case, metric, keys, starts, num_warmup)
+        tuned = super().warm_up(request)
         return replace(tuned, inverse_mass_matrix=np.sqrt(diagonal_of(dense) / scores))
 
 
@@ -259,10 +264,10 @@ class WindowNotReset(Wrapped):
 
     name = "window-not-reset"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        longer = self.inner.warm_up(case, metric, keys, starts, 4 * num_warmup, supplied)
-        window = self.inner.warm_up(case, metric, keys[:1], starts[:1], num_warmup).window
-        return replace(longer, window=window)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        longer = self.inner.warm_up(replace(request, num_warmup=4 * request.num_warmup))
+        one = replace(unsupplied(request), keys=request.keys[:1], starts=request.starts[:1])
+        return replace(longer, window=self.inner.warm_up(one).window)
 
 
 class WindowMissing(Wrapped):
@@ -270,8 +275,8 @@ class WindowMissing(Wrapped):
 
     name = "window-missing"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        tuned = super().warm_up(case, metric, keys, starts, num_warmup, supplied)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        tuned = super().warm_up(request)
         return replace(tuned, window=4 * tuned.window)
 
 
@@ -280,8 +285,8 @@ class IgnoresSupplied(Wrapped):
 
     name = "ignores-supplied"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        return super().warm_up(case, metric, keys, starts, num_warmup)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        return super().warm_up(unsupplied(request))
 
 
 class KeepsSuppliedUnused(Wrapped):
@@ -289,8 +294,8 @@ class KeepsSuppliedUnused(Wrapped):
 
     name = "keeps-supplied-unused"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        tuned = super().warm_up(case, metric, keys, starts, num_warmup)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        tuned, supplied = super().warm_up(unsupplied(request)), request.inverse_mass_matrix
         if supplied is None:
             return tuned
         shape = tuned.inverse_mass_matrix.shape
@@ -302,11 +307,12 @@ class UsesTheDiagonalOfSupplied(Wrapped):
 
     name = "diagonal-of-supplied"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        supplied = request.inverse_mass_matrix
         if supplied is None or supplied.ndim == 1:
-            return super().warm_up(case, metric, keys, starts, num_warmup, supplied)
+            return super().warm_up(request)
         diagonal = np.diag(np.diag(supplied))
-        tuned = super().warm_up(case, metric, keys, starts, num_warmup, diagonal)
+        tuned = super().warm_up(replace(request, inverse_mass_matrix=diagonal))
         shape = tuned.inverse_mass_matrix.shape
         return replace(tuned, inverse_mass_matrix=np.broadcast_to(supplied, shape))
 
@@ -325,9 +331,9 @@ class NaiveVariance(Wrapped):
 
     name = "naive-variance"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        tuned = super().warm_up(case, metric, keys, starts, num_warmup, supplied)
-        size = np.mean(starts, axis=0) ** 2 * np.finfo(np.float32).eps
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        tuned = super().warm_up(request)
+        size = np.mean(request.starts, axis=0) ** 2 * np.finfo(np.float32).eps
         lost = np.diag(size) if tuned.inverse_mass_matrix.ndim == 3 else size
         return replace(tuned, inverse_mass_matrix=tuned.inverse_mass_matrix + lost)
 
@@ -405,8 +411,8 @@ class LosesTheMetricInAFile(Wrapped):
         super().__init__()
         self.known: list[np.ndarray] = []
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        tuned = super().warm_up(case, metric, keys, starts, num_warmup, supplied)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        tuned = super().warm_up(request)
         self.known.append(tuned.position)
         return tuned
 

@@ -18,7 +18,7 @@ from invmass.backends.hmc import leapfrog, metric, sampler
 from invmass.model.bijectors import Exp, LibraryTransform
 from invmass.model.distributions import Positive
 from invmass.model.posterior import Posterior
-from invmass.sampling.backend import Draws, Tuned
+from invmass.sampling.backend import Draws, Tuned, WarmUpRequest
 
 # as they are, before they are replaced
 sampler_energy_error, sampler_scan_with_noise = sampler.energy_error, sampler.scan_with_noise
@@ -47,9 +47,9 @@ class Replaced(Wrapped):
                 stack.enter_context(patch.object(hmc_static, name, program))
             yield
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
         with self.in_place():
-            return super().warm_up(case, metric, keys, starts, num_warmup, supplied)
+            return super().warm_up(request)
 
     def sample(self, case, tuned, keys, num_samples) -> Draws:
         with self.in_place():
@@ -251,11 +251,11 @@ class Rescheduled(Wrapped):
     def schedule(self, num_warmup: int) -> Schedule:
         raise NotImplementedError
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        declared = last_window(stan_schedule(num_warmup))
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        declared = last_window(stan_schedule(request.num_warmup))
         with patch.object(hmc_static, "stan_schedule", self.schedule):
-            tuned = super().warm_up(case, metric, keys, starts, num_warmup, supplied)
-        return replace(tuned, window=declared if supplied is None else 0)
+            tuned = super().warm_up(request)
+        return replace(tuned, window=declared if request.adapt_metric else 0)
 
 
 class SkipsTheLastWindow(Rescheduled):
@@ -299,6 +299,6 @@ class TransientLeftIn(NeverResets):
 
     name = "transient-left-in"
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        far = starts + np.float32(30) * np.std(starts, axis=0)
-        return super().warm_up(case, metric, keys, far, num_warmup, supplied)
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        far = request.starts + np.float32(30) * np.std(request.starts, axis=0)
+        return super().warm_up(replace(request, starts=far))

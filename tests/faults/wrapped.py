@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from invmass.sampling.backend import Backend, Draws, Tuned
+from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 from invmass.sampling.registry import load_backend
 
 SMALL = (20, 10, 5)  # per cent
@@ -19,6 +19,7 @@ class Wrapped(Backend):
     name = "wrapped"
     library: ClassVar[str] = "hmc"
     strength: ClassVar[float] = 1.0
+    supports_fixed_metric = True
 
     def __init__(self) -> None:
         self.inner = load_backend(self.library)
@@ -28,16 +29,16 @@ class Wrapped(Backend):
         return self.inner.estimators
 
     @property
-    def lacks(self):
-        return self.inner.lacks
+    def unsupported(self):
+        return self.inner.unsupported
 
     @property
     def target_acceptance(self):
         return self.inner.target_acceptance
 
     @property
-    def metropolis(self):
-        return self.inner.metropolis
+    def has_accept_reject(self):
+        return self.inner.has_accept_reject
 
     def why_unavailable(self) -> str | None:
         return super().why_unavailable() or self.inner.why_unavailable()
@@ -48,11 +49,11 @@ class Wrapped(Backend):
     def log_density(self, case):
         return self.inner.log_density(case)
 
-    def warm_up(self, case, metric, keys, starts, num_warmup, supplied=None) -> Tuned:
-        tuned = self.inner.warm_up(case, metric, keys, starts, num_warmup, supplied)
-        if supplied is not None:
+    def warm_up(self, request: WarmUpRequest) -> Tuned:
+        tuned = self.inner.warm_up(request)
+        if request.inverse_mass_matrix is not None:
             return tuned
-        self.case, self.metric, self.window = case, metric, tuned.window
+        self.case, self.metric, self.window = request.case, request.metric, tuned.window
         return replace(tuned, inverse_mass_matrix=self.tamper(tuned.inverse_mass_matrix))
 
     def sample(self, case, tuned, keys, num_samples) -> Draws:
