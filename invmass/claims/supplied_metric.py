@@ -10,7 +10,7 @@ from invmass.claims.base import GAUSSIAN_FIT, Claim, Deviations, Estimates
 from invmass.claims.intervals import Statistic
 from invmass.claims.replicates import as_matrices, in_batches, replicates_that_differ
 from invmass.runs.experiment import Experiment
-from invmass.sampling.backend import Tuned
+from invmass.sampling.backend import Tuned, WarmUpRequest
 
 STEP_SIZE_LAW = 0.25
 SHORT_WARMUP = 200  # enough to tune a step size alone
