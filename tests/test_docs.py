@@ -16,7 +16,7 @@ from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
 
 DOCS = Path(__file__).parents[1] / "docs"
-REMEDY = "run python docs/cases.py"
+REMEDY = "run python benchmarks/cases.py"
 
 
 @pytest.mark.parametrize("case", all_cases().values(), ids=all_cases())
