@@ -24,7 +24,7 @@ INTRODUCTION = """# How often a verdict errs
 stored in `reports/measured/calibration.parquet`: {warm_ups:,} warm-ups of {samplers}, on {cases},
 with {metrics} metrics, in {cells} cells with different seeds, on {machine}.
 
-## On the samplers themselves
+## Verdicts on correct samplers
 
 The table counts verdicts on the claim *converges to its target*, at the default α = 1e-6 and a
 tolerance of 10%. Each verdict uses replicates of its own. The samplers are correct, so every *fail*
@@ -56,7 +56,7 @@ than that look. Close to the margin most verdicts reach the cap undecided.
 
 ![Shares of the answers, and replicates over Wald's bound](calibration.svg)
 
-## The interval of few replicates
+## Intervals from few replicates
 
 The table shows how often a single interval for the noisiest entry misses the true value, on the
 side where it misses more often, divided by the nominal rate. The interval treats ratios as
