@@ -31,17 +31,13 @@ def _tier(claim: Claim) -> str:
 
 
 TABLES: dict[str, Columns] = {
-    "docs/verdicts.md": {
-        "claim": lambda claim: claim.name,
-        "passes when": lambda claim: claim.summary,
-        "margin": lambda claim: claim.margin,
-    },
     "docs/method.md": {
         "claim": lambda claim: claim.name,
+        "passes if": lambda claim: claim.summary,
         "what is compared": lambda claim: claim.reference,
         "margin": lambda claim: claim.margin,
     },
-    "docs/backends.md": {
+    "docs/adding_backends.md": {
         "claim": lambda claim: claim.name,
         "uses of the backend": lambda claim: claim.uses,
         "judged on": _cases,

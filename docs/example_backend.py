@@ -7,9 +7,7 @@ import blackjax
 import jax
 import numpy as np
 
-from invmass.adaptation.estimators import WELFORD_DIAGONAL
-from invmass.adaptation.windows import last_window, stan_schedule
-from invmass.sampling.backend import Backend, Draws, Tuned
+from invmass import WELFORD_DIAGONAL, Backend, Draws, Tuned, last_window, stan_schedule
 
 
 class WindowedNUTS(Backend):

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from invmass.model.case import Case
-from invmass.model.distributions import Normal
-from invmass.model.posterior import Observation, Site
+from invmass import Case, Normal, Observation, Site
 
 
 def means():

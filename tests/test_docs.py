@@ -1,6 +1,7 @@
 """What the documentation shows is what there is: cases, examples, claims, the CI job."""
 
 import json
+import re
 import runpy
 from functools import cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import invmass
 from invmass.claims.registry import CLAIMS
 from invmass.cli.direct import in_brief
 from invmass.cli.new_backend import render
@@ -16,7 +18,11 @@ from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
 
 DOCS = Path(__file__).parents[1] / "docs"
-REMEDY = "run python docs/cases.py"
+TABLES = runpy.run_path(str(DOCS / "claim_tables.py"))
+PAGES = [*DOCS.parent.glob("*.md"), *DOCS.rglob("*.md")]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+FENCED = re.compile(r"^```.*?^```", flags=re.MULTILINE | re.DOTALL)
+REMEDY = "run python benchmarks/cases.py"
 
 
 @pytest.mark.parametrize("case", all_cases().values(), ids=all_cases())
@@ -45,9 +51,9 @@ def test_stored_reference_is_the_one_that_is_made(case: Case) -> None:
     np.testing.assert_allclose(np.diag(moments.covariance), variances, rtol=1e-3, err_msg=REMEDY)
 
 
-def test_example_case_of_the_readme_is_complete() -> None:
+def test_example_case_of_the_guide_is_complete() -> None:
     path = DOCS / "example_case.py"
-    assert path.read_text(encoding="utf-8") in (DOCS.parent / "README.md").read_text("utf-8")
+    assert path.name in (DOCS / "adding_cases.md").read_text(encoding="utf-8")
     (case,) = runpy.run_path(str(path))["means"]()
     truth = case.truth_in_own_space
     np.testing.assert_allclose(truth.inverse_fisher, 9 / 50, rtol=1e-9)
@@ -65,9 +71,48 @@ def test_backend_of_the_readme_is_the_one_that_new_backend_writes() -> None:
 
 
 def test_page_on_backends_has_every_claim_and_the_job_that_new_backend_writes() -> None:
-    page = (DOCS / "backends.md").read_text(encoding="utf-8")
+    page = (DOCS / "adding_backends.md").read_text(encoding="utf-8")
     table = page.partition("## What each claim needs")[2].partition("##")[0]
-    told = {name for line in table.splitlines() for name in line.split("|")[1:2]}
-    claims = {claim for cell in told for claim in cell.strip().split(", ")}
+    cells = {name for line in table.splitlines() for name in line.split("|")[1:2]}
+    claims = {claim for cell in cells for claim in cell.strip().split(", ")}
     assert set(CLAIMS) <= claims
     assert render("invmass.yml.j2", "my-sampler", "", "") in page
+
+
+def test_page_on_the_method_has_every_claim() -> None:
+    page = (DOCS / "method.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- claims: start -->")[2].partition("<!-- claims: end -->")[0]
+    assert set(CLAIMS) <= {line.split("|")[1].strip() for line in table.splitlines() if line}
+
+
+def test_readme_is_short() -> None:
+    assert len((DOCS.parent / "README.md").read_text(encoding="utf-8").split()) <= 1000
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS.parent)))
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(FENCED.sub("", page.read_text(encoding="utf-8"))):
+        if not target.startswith(("https://", "http://")):
+            name, _, anchor = target.partition("#")
+            found = (page.parent / name).resolve() if name else page
+            assert found.exists(), target
+            assert not anchor or anchor in anchors(found), target
+
+
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, by the rule of GitHub and of MyST."""
+    text = FENCED.sub("", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ +(.*)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_public_name_can_be_imported() -> None:
+    for name in invmass.__all__:
+        assert getattr(invmass, name) is not None
+    assert {*invmass._PUBLIC, "__version__", "fisher"} == set(invmass.__all__)
+
+
+@pytest.mark.parametrize("page", TABLES["TABLES"])
+def test_tables_of_claims_are_those_of_the_registry(page: str) -> None:
+    text = (DOCS.parent / page).read_text(encoding="utf-8")
+    assert text == TABLES["filled"](page), "run python docs/claim_tables.py"

@@ -67,7 +67,7 @@ def test_former_arguments_of_warm_up_are_refused(
     assert "request.inverse_mass_matrix (was supplied)" in told
     assert "request.adapt_metric (false where kept was true)" in told
     assert "supports_fixed_metric = True" in told
-    assert "docs/backends.md" in told
+    assert "docs/adding_backends.md" in told
     assert "lacks" not in told
 
 

@@ -12,7 +12,7 @@ LONGEST_MODULE, LONGEST_FUNCTION = 400, 60  # lines
 
 PROBES = [
     ("invmass/claims/inverse_fisher.py", "whiten", "invmass.whitening"),
-    ("invmass/claims/registry.py", "DensityAgrees", "invmass.claims.density"),
+    ("invmass/claims/registry.py", "InverseFisher", "invmass.claims.inverse_fisher"),
     ("invmass/claims/base.py", "sequential", "invmass.claims.sequential"),
     ("cases/gaussian.py", "Case", "invmass.model.case"),
     ("cases/test_claims.py", "CLAIMS", "invmass.claims.registry"),

@@ -538,7 +538,7 @@ def test_check_judges_a_file_and_speaks_json(file: Path) -> None:
 
 
 def test_the_script_of_the_documentation_runs(tmp_path: Path) -> None:
-    answer = run(tmp_path, str(HERE.parent / "docs" / "own_model.py"))
+    answer = run(tmp_path, str(HERE.parent / "benchmarks" / "own_model.py"))
     assert answer.returncode == 0, answer.stdout + answer.stderr
     for line in (
         "the notebook's model: expected information, metric dense",

@@ -10,7 +10,6 @@ from invmass.claims.explain import benchmark_command, command
 from invmass.claims.inverse_fisher import InverseFisher, split
 from invmass.claims.inverse_fisher import readings as readings_of
 from invmass.claims.reading import overall, worst_first
-from invmass.claims.registry import CLAIMS
 from invmass.claims.regularisation_floor import why_open
 from invmass.claims.sequential import Verdict
 from invmass.errors import InvmassError
@@ -70,7 +69,7 @@ def error_record(experiment: Experiment, claim: str | None, message: str) -> dic
         "status": "error",
         "message": message,
         **combination_record(experiment),
-        "command": command(experiment, claim if claim in CLAIMS else None),
+        "command": command(experiment, claim),
     }
 
 

@@ -1,44 +1,31 @@
-"""All claims by name, and the verdicts on one cell."""
+"""All claims by name, found in this folder, and the verdicts on one cell."""
 
 from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pkgutil import iter_modules
 
+import invmass.claims
 from invmass.claims.base import Claim
-from invmass.claims.converges_to_its_target import ConvergesToItsTarget
-from invmass.claims.density import DensityAgrees
-from invmass.claims.draws import DrawsAreRight
-from invmass.claims.equivariant import Equivariant
-from invmass.claims.equivariant_at_several_lengths import EquivariantAtSeveralLengths
 from invmass.claims.inverse_fisher import InverseFisher
-from invmass.claims.inverse_fisher_of_x import InverseFisherOfX
-from invmass.claims.inverse_fisher_of_z_at_x import InverseFisherOfZAtX
-from invmass.claims.overflow import OverflowIsRejected
-from invmass.claims.reported_statistics import ReportedStatistics
-from invmass.claims.resumes_from_file import ResumesFromFile
 from invmass.claims.sequential import Verdict
-from invmass.claims.supplied_metric import SuppliedMetric
-from invmass.claims.tuned_matrix_contract import TunedMatrixContract
-from invmass.claims.window_effective_sample_size import WindowEffectiveSampleSize
 from invmass.errors import InvmassError, UsageError
 from invmass.results.rows import RENAMED
 from invmass.runs.experiment import Experiment
 
-_ALL: tuple[type[Claim], ...] = (  # in the order in which they are judged
-    InverseFisher,
-    ConvergesToItsTarget,
-    InverseFisherOfX,
-    InverseFisherOfZAtX,
-    DrawsAreRight,
-    DensityAgrees,
-    TunedMatrixContract,
-    WindowEffectiveSampleSize,
-    ResumesFromFile,
-    SuppliedMetric,
-    Equivariant,
-    EquivariantAtSeveralLengths,
-    ReportedStatistics,
-    OverflowIsRejected,
-)
-CLAIMS: dict[str, Claim] = {claim.name: claim() for claim in _ALL}
+
+def _found() -> Iterator[type[Claim]]:
+    """The final classes of claims in the modules of this package, by the modules' names."""
+    for module in iter_modules(invmass.claims.__path__, "invmass.claims."):
+        if module.name == __name__:
+            continue
+        for value in vars(import_module(module.name)).values():
+            is_claim = isinstance(value, type) and issubclass(value, Claim)
+            if is_claim and value.__module__ == module.name and hasattr(value, "name"):
+                yield value
+
+
+_ALL: list[type[Claim]] = [InverseFisher, *_found()]  # the headline first
+CLAIMS = {claim.name: claim() for claim in _ALL}
 
 
 def claim_named(name: str) -> Claim:

@@ -27,7 +27,7 @@ MOVED = {  # modules, and names in modules, by where they were before
     "invmass.verdicts.runtime": "invmass.runs.environment",
 }
 
-_PAGE = "\nThe contract is described in docs/backends.md."
+_PAGE = "\nThe contract is described in docs/adding_backends.md."
 _WARM_UP = (
     "warm_up(self, case, metric, keys, starts, num_warmup, supplied, kept) is now "
     "warm_up(self, request): read request.case, request.metric, request.keys, request.starts, "

@@ -1,6 +1,6 @@
-"""Writes docs/releases.md and its picture: `python docs/releases.py FOLDER`.
+"""Writes docs/releases.md and its picture: `python benchmarks/releases.py FOLDER`.
 
-FOLDER holds the rows of the command that the page names, one run for each release.
+FOLDER holds the rows of the command that the page shows, from one run for each release.
 """
 
 from pathlib import Path
@@ -13,22 +13,23 @@ from invmass.reports.releases import releases
 from invmass.results.rows import load_rows
 from invmass.results.wording import known, markdown, number
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 PAGE = """# From release to release
 
-Written by `python docs/releases.py` on {machine}, from the rows of
+`python benchmarks/releases.py` writes this page. Measured on {machine}, from the rows of
 
 ```sh
 invmass upstream LIBRARY==VERSION --case notebook-uniform --metric diagonal --metric dense
 ```
 
-with each release installed in turn (`tox run -e upstream -- LIBRARY==VERSION` does so in an
-environment of its own, for the whole quick tier). Seconds are medians over two turns of five
-rounds, with the interval of the median, for 64 chains; noise is the slower turn over the faster.
+run once for each installed release. `tox run -e upstream -- LIBRARY==VERSION` installs a release
+into a separate environment and runs the whole quick tier. Seconds are for 64 chains: the median
+over two turns of five rounds each, with the confidence interval of the median. *Noise* is the time
+of the slower turn divided by that of the faster one.
 
-BlackJAX has what is judged here, `staged_adaptation`, from 1.6.1 on; its releases ran with jax
-0.10.2. NumPyro up to 0.20.1 cannot be imported there (`xla_pmap_p` is gone), so that all its
-releases ran with jax 0.9.2.
+BlackJAX has had `staged_adaptation`, which is judged here, since 1.6.1; its releases were run with
+jax 0.10.2. NumPyro up to 0.20.1 cannot be imported with that version of jax (`xla_pmap_p` was
+removed), so all NumPyro releases were run with jax 0.9.2.
 
 ![Checks, seconds of warm-up and ESS per gradient over releases](releases.svg)
 
@@ -51,8 +52,8 @@ def main(results: Path) -> None:
         machine=", ".join(rows["machine"].dropna().unique()),
         tables="\n\n".join(tables),
     )
-    (HERE / "releases.md").write_text(page, encoding="utf-8")
-    (HERE / "releases.svg").write_text(speed.releases(rows), encoding="utf-8")
+    (DOCS / "releases.md").write_text(page, encoding="utf-8")
+    (DOCS / "releases.svg").write_text(speed.releases(rows), encoding="utf-8")
 
 
 def table(lines: pd.DataFrame) -> str:

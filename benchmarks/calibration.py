@@ -1,7 +1,7 @@
 """Writes docs/calibration.md and its picture from the rows that `invmass calibrate` has written.
 
-`python docs/calibration.py FOLDER` adds the rows of a results folder to reports/measured/,
-where those of earlier runs are, and makes the page of all of them; reports take them from there.
+`python benchmarks/calibration.py FOLDER` adds the rows of a results folder to the rows of earlier
+runs in reports/measured/ and writes the page from all of them. Reports read the same rows.
 """
 
 from pathlib import Path
@@ -17,50 +17,52 @@ from invmass.results.cells import load_cells
 from invmass.results.wording import markdown
 from invmass.studies.calibration import CAP
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 INTRODUCTION = """# How often a verdict errs
 
-Written by `python docs/calibration.py` from the rows of `invmass calibrate`, which are in
-`reports/measured/calibration.parquet`: {warm_ups:,} warm-ups of {samplers}, on {cases},
-{metrics} metrics, {cells} cells of their own seeds, on {machine}.
+`python benchmarks/calibration.py` writes this page from rows of `invmass calibrate`, which are
+stored in `reports/measured/calibration.parquet`: {warm_ups:,} warm-ups of {samplers}, on {cases},
+with {metrics} metrics, in {cells} cells with different seeds, on {machine}.
 
-## On the samplers themselves
+## Verdicts on correct samplers
 
-Whole verdicts on *M⁻¹ converges to its target* at the default α = 1e-6 and a tolerance of 10%, one
-after the other, each on replicates that no other has seen. The samplers are right: an answer of
-"fail" would be a false alarm.
+The table counts verdicts on the claim *converges to its target*, at the default α = 1e-6 and a
+tolerance of 10%. Each verdict uses replicates of its own. The samplers are correct, so every *fail*
+would be a false alarm.
 
 {samplers_table}
 
 ## Where wrong answers are most frequent
 
-The same matrices resampled, moved so that the expectation of an entry is exactly at its margin: a
-pass is wrong beyond it, a fail within. The promise is α for either. *At most* is the upper end of a
-confidence interval of 99% for the measured rate. Verdicts end at {cap:,} replicates, by when 13/14
-of α is spent (some of these at 1,024, by when 10/11 is).
+The same matrices are resampled and shifted so that the expectation of an entry lies exactly at its
+margin. If it lies just outside, a pass is wrong; if just inside, a fail is wrong. Each error rate
+should be at most α. *At most* is the upper end of a 99% confidence interval for the measured rate.
+Verdicts stop at {cap:,} replicates, where 13/14 of α has been spent (some of these at 1,024, where
+10/11 has been spent).
 
 {rates_table}
 
 ## Power and cost
 
-One entry moved to an effect between none and twice the margin, α = 1e-6. Wald's bound is the mean
-number of replicates that *any* sequential test needs which has the same share of right answers and
-errs at the margin with probability α, were the entry alone and log-normal (off the diagonal:
-normal). This test is not told the variance, so that the bound is from the nearest distribution at
-the margin, whatever its variance; the last column is over what it would be, were the variance
-known. Where one first look decides, of 64 replicates that are compiled as one batch, the bound is
-smaller than that look. Nearer to the margin most verdicts end at the cap, undecided.
+One entry is shifted to an effect between zero and twice the margin, at α = 1e-6. Wald's bound is
+the smallest mean number of replicates of *any* sequential test with the same share of correct
+answers and error probability α at the margin, if there were a single log-normal entry (normal for
+an off-diagonal entry). Our test must estimate the variance, so the bound in *over Wald's bound*
+allows any variance. The last column compares with a test that knows the variance. Where the first
+look at 64 replicates, which are compiled as one batch, is enough to decide, the bound is smaller
+than that look. Close to the margin most verdicts reach the cap undecided.
 
 {power_table}
 
 ![Shares of the answers, and replicates over Wald's bound](calibration.svg)
 
-## The interval of few replicates
+## Intervals from few replicates
 
-How often a single interval misses on its worse side, over what is promised, for the noisiest entry.
-The interval takes ratios for log-normal, and is widened by the skewness that their logarithms show:
-approximations, which matter where there are few replicates and α is small. Verdicts begin with 64
-replicates (8 beyond 40 coordinates, where an entry is a mean over coordinates).
+The table shows how often a single interval for the noisiest entry misses the true value, on the
+side where it misses more often, divided by the nominal rate. The interval treats ratios as
+log-normal and is widened by the skewness of their logarithms. These approximations matter when
+there are few replicates and α is small. Verdicts start with 64 replicates (8 above 40 coordinates,
+where an entry is a mean over coordinates).
 
 {coverage_table}
 """
@@ -98,8 +100,8 @@ def main(results: Path | None) -> None:
             .reset_index()
         ),
     )
-    (HERE / "calibration.md").write_text(text, encoding="utf-8")
-    (HERE / "calibration.svg").write_text(calibrated.power(rows), encoding="utf-8")
+    (DOCS / "calibration.md").write_text(text, encoding="utf-8")
+    (DOCS / "calibration.svg").write_text(calibrated.power(rows), encoding="utf-8")
 
 
 def with_sum(samplers: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,7 @@
-"""Writes docs/cases.md, its pictures and docs/cases.json: `python docs/cases.py`, in minutes."""
+"""Writes docs/cases.md, its pictures and docs/cases.json.
+
+Run `python benchmarks/cases.py`. It takes a few minutes.
+"""
 
 import json
 from pathlib import Path
@@ -14,32 +17,36 @@ from invmass.model.case import Case, Truth
 from invmass.model.catalogue import all_cases
 from invmass.whitening import whiten
 
-FOLDER = Path(__file__).parent / "cases"
+DOCS = Path(__file__).parents[1] / "docs"
+FOLDER = DOCS / "cases"
 DRAWS, WINDOW = 20_000, 500  # of a picture; of the last window of 1,000 steps
 STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
 INTRODUCTION = """# The cases
 
-Written by `python docs/cases.py`. Each picture shows exact draws, made without a sampler, of the
-first coordinate and the last: left in constrained space x, right in unconstrained space z as Stan,
-BlackJAX, nutpie, PyMC and our own HMC have it (others may differ: `invmass fisher CASE`). Over them
-in z the inverse Fisher information at the true parameters, in orange, and the covariance, dashed:
-the matrix that warm-up estimates. Curves and ellipses of one standard deviation; they are those of
-a normal distribution about the mean.
+`python benchmarks/cases.py` writes this page. Each picture shows exact draws, made without a
+sampler, of the first and the last coordinate: on the left in constrained space x, on the right in
+unconstrained space z. The transform to z is that of Stan, BlackJAX, nutpie, PyMC and our own HMC;
+other libraries may use other transforms (`invmass fisher CASE --backend NAME`). The picture in z
+also shows the inverse Fisher information at the true parameters (orange) and the covariance of the
+posterior (dashed), which is what warm-up estimates. Both are drawn as the density, or the ellipse
+of one standard deviation, of a normal distribution with that covariance and the posterior's mean.
 
-The *gap* is how far the covariance is from the inverse Fisher: the largest deviation among the
-entries of one whitened by the other, of the logarithm of a ratio or of a correlation. The *ratio*
-is what geometry and Stan's regularisation together make of M⁻¹ over the inverse Fisher after 1,000
-warm-up steps, by the dense rule, in the directions where that is least and most. Within 10% of one
-a right sampler *matches* the inverse Fisher; elsewhere it *differs as documented*. Where scales are
-small the floor of 1e-5 that Stan's rule adds to each variance decides: `fine_mean` 1.54,
-`narrow_mean` 11 times, and in one direction of `interest_rates` 42 times the inverse Fisher. What
-the data contribute there is judged apart from the floor.
+The *gap* measures how far the covariance is from the inverse Fisher information. Whiten the
+covariance by the inverse Fisher: the gap is the largest absolute log ratio or correlation. The
+*ratio* is M⁻¹ over the inverse Fisher that geometry and Stan's regularisation together predict for
+a dense metric after 1,000 warm-up steps, in the directions with the smallest and the largest ratio.
+If it is within 10% of one, a correct sampler *matches* the inverse Fisher; otherwise it *differs as
+documented*. For parameters with small scales, the floor of 1e-5 that Stan's rule adds to each
+variance dominates: M⁻¹ is 1.54 times the inverse Fisher in `fine_mean`, 11 times in `narrow_mean`,
+and 42 times in one direction of `interest_rates`. There the contribution of the data is judged
+separately from the floor.
 
-References are good to 0.2% of each variance, and the tests compare each with a second computation.
-Every run makes them anew. They are stored in [cases.json](cases.json), which the tests compare with
-what is made; `invmass list --case CASE --json` remakes one. Cases of the quick tier run on every
-push, those of the full one with `invmass validate --tier full`, and two only when they are named
-(`--case 'scaling-1000-*'`): with them the full tier would take ten minutes more.
+References are accurate to 0.2% of each variance, and the tests compare each one with a second,
+independent computation. Every run computes the references again. The tests compare them with the
+values stored in [cases.json](cases.json); `invmass list --case CASE --json` prints one. Cases of
+the quick tier run on every push, cases of the full tier with `invmass validate --tier full`. Two
+cases run only when they are named (`--case 'scaling-1000-*'`), because they would add ten minutes
+to the full tier.
 
 | case | d | tier | gap | ratio | reference |
 |---|---|---|---|---|---|
@@ -62,8 +69,8 @@ def main() -> None:
         stored.append(in_brief(case) | reference(case))
         picture(case, truth).savefig(FOLDER / f"{case.name}.png", dpi=90, metadata={"Software": ""})
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in stored)
-    (FOLDER.parent / "cases.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    page = FOLDER.parent / "cases.md"
+    (DOCS / "cases.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    page = DOCS / "cases.md"
     page.write_text(INTRODUCTION + "".join(rows) + "".join(sections), encoding="utf-8")
 
 

@@ -1,7 +1,8 @@
-"""Writes docs/speed.md: `python docs/speed.py`, on a machine that is idle, in 16 minutes or more.
+"""Writes docs/speed.md: `python benchmarks/speed.py`, which takes 16 minutes or more.
 
-How near our own HMC comes to a bare leapfrog loop, and what tuning many chains together saves. All
-that is compared is run in turn, in one process; figures are medians.
+Measures how close our own HMC comes to a bare leapfrog loop, and what tuning many chains together
+saves. Run it on an idle machine. Everything that is compared runs in turn, in one process; the
+values are medians.
 """
 
 import json
@@ -39,7 +40,7 @@ from invmass.sampling.backend import WarmUpRequest
 from invmass.sampling.registry import load_backend
 from invmass.studies import effective_sample_size as effective
 
-PAGE = Path(__file__).parent / "speed.md"
+PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 ROUNDS = 21
 SIZES = ((100, 64, 20), (100, 64, 40), (100, 64, 60), (2, 1024, 20))  # dimension, chains, steps
 TRANSITIONS = 100  # of a chain
@@ -69,44 +70,49 @@ def main() -> None:
 
 INTRODUCTION = """# How fast
 
-Written by `python docs/speed.py` on {machine}; float32.
+`python benchmarks/speed.py` writes this page. Measured on {machine}; float32.
 
 ## Gradients
 
-A Gaussian with a dense metric that fits it, and paths of so many steps on average; the lecture took
-20. *Bare* is nothing but the leapfrog loop: no momenta are drawn, nothing is accepted or kept. What
-a transition takes beside its gradients counts for less the longer its path.
+A Gaussian with its covariance as dense metric. *Steps* is the mean number of leapfrog steps of a
+trajectory; the lecture took 20. *Bare* is only the leapfrog loop: no momenta are drawn, there is no
+accept/reject step, and no draws are stored. The longer the trajectory, the smaller the share of
+time that a transition needs besides its gradients.
 
 """
 TUNING = """
 ## Tuning a dense metric
 
-The 100 coordinates of `scaling-100-1e2`, 64 chains from exact draws. NUTS tunes each chain by
-itself for 1,000 steps; together they take 200 steps each. κ is the condition number of M⁻¹ whitened
-by the covariance, the median over chains; gradients are those of all chains. NUTS ran twice, the
-first time with compilation, so that noise may hide it.
+The 100 coordinates of `scaling-100-1e2`, with 64 chains from exact draws. NUTS tunes each chain
+separately, for 1,000 steps; chains that are tuned together take 200 steps each. κ is the condition
+number of M⁻¹ whitened by the covariance, as the median over chains. Gradients are summed over all
+chains. NUTS ran twice, the first time with compilation; the difference can be smaller than the
+noise.
 
 """
 LARGE = """
 ## A thousand coordinates
 
-`scaling-1000-1e2`, a dense metric, 64 chains tuned together from exact draws. A metric is usable
-where κ is below the bound. Peak memory is that of the process, with its libraries.
+`scaling-1000-1e2` with a dense metric and 64 chains that are tuned together, from exact draws. A
+metric is usable when κ is below the bound. Peak memory is that of the whole process, including its
+libraries.
 
 """
 METHODS = """
 ## Vectorised, sequential and parallel chains
 
-NumPyro's NUTS by its `chain_method`: four chains of 500 steps of warm-up and 500 draws, diagonal
-metric, on correlated Gaussians. Parallel chains have a simulated device each, on as many cores as
-the machine has; vectorised ones wait for each other's longest trajectory.
+NumPyro's NUTS with each `chain_method`: four chains of 500 warm-up steps and 500 draws, with a
+diagonal metric, on correlated Gaussians. Each parallel chain has a simulated device of its own; the
+devices share the cores of the machine. Vectorised chains all wait for the longest trajectory among
+them.
 
 """
 WORTH = """
-## What a second is worth
+## Effective draws per second
 
-64 chains with the dense metrics and step sizes that 1,000 steps of warm-up left, 500 draws each;
-the smallest bulk-ESS over the coordinates, and that of their squares about the mean.
+64 chains with the dense metrics and step sizes tuned in 1,000 warm-up steps, 500 draws each. ESS is
+the smallest bulk-ESS over the coordinates; *ESS of squares* is the smallest over the squared
+deviations from the mean.
 
 """
 

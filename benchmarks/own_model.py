@@ -1,7 +1,7 @@
 """Three NumPyro models: their inverse Fisher, whether NUTS finds it, and what starting there saves.
 
-Run it with `python docs/own_model.py`, or a model of it with
-`invmass check docs/own_model.py:hubble --metric dense`.
+Run it with `python benchmarks/own_model.py`, or a model of it with
+`invmass check benchmarks/own_model.py:hubble --metric dense`.
 """
 
 import jax

@@ -1,7 +1,8 @@
-"""Writes docs/faults.md: `python docs/faults.py --seeds 0-9 --jobs 2`, in an hour or less.
+"""Writes docs/faults.md: `python benchmarks/faults.py --seeds 0-9 --jobs 2`.
 
-Every planted fault of `tests/faults/` is judged by all claims about its combination. What stands
-in the results folder is not run again. The rows go to reports/measured/, whence reports take them.
+Judges every planted fault of `tests/faults/` by all claims about its combination, in up to an hour.
+Verdicts that the results folder already holds are not repeated. The rows are also written to
+reports/measured/, where reports read them.
 """
 
 import sys
@@ -11,8 +12,8 @@ from pathlib import Path
 import click
 import pandas as pd
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
 
 from faults.catalogue import FAULTS, RIGHT, UNSEEN, Fault  # noqa: E402
 
@@ -27,14 +28,24 @@ from invmass.studies.sweep import Stretch, judge_stretch, lost_rows  # noqa: E40
 
 INTRODUCTION = """# Planted faults
 
-Written by `python docs/faults.py --seeds {seeds}`. Each line is a sampler that is wrong on purpose,
-a few lines on top of one that is right (`tests/faults`); each column is a claim.
-✗ says that the claim turned red at every seed, with the median number of replicates that it took;
-a number of seeds, if not at all of them. ✓ is green, ? undecided at the cap, ! an error, because
-what was tuned breaks the contract; an empty cell is not judged on that case. In bold the claim that
-the fault was planted for; NumPyro, which some are planted on, fails *overflow is rejected* by
-itself. All at α = 1e-6 with the tolerance of the quick tier, 10%; at strengths of 10% and 5% with a
-tolerance of 5%.
+`python benchmarks/faults.py --seeds {seeds}` writes this page.
+
+Each row is a sampler with a deliberate fault: a few lines of code that break a correct sampler
+(`tests/faults`). Each column is a claim.
+
+| cell | meaning |
+| --- | --- |
+| ✗, 64 | the claim failed at every seed; the number is the median number of replicates it took |
+| ✗ 3/5, ? 2/5, 320 | the claim failed at 3 of 5 seeds and was undecided at 2 |
+| ✓ | the claim passed |
+| ? | undecided when the cap of replicates was reached |
+| ! | an error: the tuned metric violates the contract of a backend |
+| empty | the claim is not judged on that case |
+| bold | the claim that should detect this fault |
+
+Some faults are planted in NumPyro, which fails *overflow is rejected* without any planted fault.
+All verdicts are at α = 1e-6 and the tolerance of the quick tier, 10%; faults of strength 10% and 5%
+are judged with a tolerance of 5%.
 
 {outcome}
 
@@ -64,7 +75,7 @@ def main(seeds: str, jobs: int | None, results: Path) -> None:
     missed = [what for fault in planted for what in missed_by(fault, rows, numbers(seeds))]
     page = INTRODUCTION.format(seeds=seeds, outcome=outcome(missed, numbers(seeds)))
     page += markdown(measured)
-    (HERE / "faults.md").write_text(page, encoding="utf-8")
+    (ROOT / "docs" / "faults.md").write_text(page, encoding="utf-8")
     for what in missed:
         click.echo(what)
     sys.exit(1 if missed else 0)
@@ -90,11 +101,11 @@ def missed_by(fault: Fault, rows: pd.DataFrame, seeds: list[int]) -> Iterator[st
 def outcome(missed: list[str], seeds: list[int]) -> str:
     """The sentence that says whether all is as it should be."""
     if missed:
-        return f"**Not as it should be: {'; '.join(missed)}.**"
+        return f"**Unexpected verdicts: {'; '.join(missed)}.**"
     return (
-        f"At each of {len(seeds)} seeds every fault of full strength, of 20% and of 10% is seen by "
-        "that claim, and on the right samplers, which come first, all claims are green, but for "
-        "what is [known](findings.md) of NumPyro."
+        f"Every planted fault of full strength, of 20% and of 10% was detected by its claim at all "
+        f"{len(seeds)} seeds. The correct samplers, in the first rows, passed every claim, apart "
+        "from one [known bug of NumPyro](findings.md)."
     )
 
 
@@ -128,7 +139,8 @@ def markdown(rows: pd.DataFrame) -> str:
         ]
         lines.append([fault["planted"], strength, fault["case"], fault["metric"], *said])
     hidden = [f"- {what}: {why}" for what, why in evidence.unseen(rows).items()]
-    return "\n".join([wording.markdown(head, lines), "", "What no claim can see:", "", *hidden, ""])
+    title = "No claim can detect these faults:"
+    return "\n".join([wording.markdown(head, lines), "", title, "", *hidden, ""])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Seconds of NumPyro's three ways to run chains, as JSON; `docs/speed.py` runs it for its page.
+"""Times NumPyro's three ways to run chains and prints JSON; `benchmarks/speed.py` runs it.
 
-It is a process of its own: the third way needs a device for each chain, which JAX must be told
-before it starts.
+It is a separate process, because the third way needs one device for each chain, and the number of
+devices must be set before JAX starts.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""Writes docs/scaling.md and its picture: `python docs/scaling.py CURVES GPU`.
+"""Writes docs/scaling.md and its picture: `python benchmarks/scaling.py CURVES GPU`.
 
-CURVES and GPU hold the rows of the commands that the page names, made on two machines.
+CURVES and GPU hold the rows of the commands that the page shows, from two machines.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ from invmass.reports.figures import speed
 from invmass.results.rows import load_rows
 from invmass.results.wording import AXES, markdown, number
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parents[1] / "docs"
 PAGE = """# How cost grows
 
-With dimension, chains and condition number; and what a GPU changes. Written by
-`python docs/scaling.py`.
+Cost as a function of dimension, number of chains and condition number, and on a GPU.
+`python benchmarks/scaling.py` writes this page.
 
 ## Curves
 
@@ -30,11 +30,12 @@ invmass benchmark --case notebook-uniform --metric dense --num-warmup 200 --turn
     --chains 1 --chains 8 --chains 64 --chains 512 --chains 4096
 ```
 
-4,096 chains with our HMC alone; TFP along dimension alone, `hmc-pooled` along dimension and chains.
-The machine was not idle, so that a point may be off by half.
+Only our HMC ran 4,096 chains. TFP was measured as a function of dimension only, `hmc-pooled` as a
+function of dimension and chains. The machine was not idle, so single points may be wrong by 50%.
 
-`seconds ∝ xᵖ`, and gradients alike: p by least squares of the logarithms, ± its standard error.
-Curves bend upwards, so that an exponent over all sizes is below what the largest ones show.
+The exponents p are fitted to `seconds ∝ xᵖ`, and likewise for gradients, by least squares on the
+logarithms; ± is the standard error. The curves bend upwards, so the exponent over all sizes is
+smaller than the exponent of the largest sizes.
 
 ![Seconds of warm-up and of sampling along dimension, chains and condition number](scaling.svg)
 
@@ -42,21 +43,22 @@ Curves bend upwards, so that an exponent over all sizes is below what the larges
 
 ## On a GPU
 
-On {gpu}, and beside it on 8 cores of the same machine; the rows of
+On {gpu}; the CPU is 8 cores of the same machine. The rows of
 
 ```sh
 invmass benchmark --case notebook-uniform --metric dense --turns 1 --device gpu
 ```
 
-and, for 4,096 chains, with `--chains 4096`; medians of five rounds. Two coordinates are little
-work: 64 chains take 4.6 to 26 times as long as on the CPU. With 4,096 our HMC tunes in 0.28 of the
-CPU's time, and draws 5.5 times as much. What is missing was cut off.
+and, for 4,096 chains, the same with `--chains 4096`; medians of five rounds. Two coordinates are
+too little work for a GPU: 64 chains take 4.6 to 26 times as long as on the CPU. With 4,096 chains
+our HMC tunes in 0.28 of the CPU's time and makes 5.5 times as many effective draws a second. The
+missing values were not measured, because the run was stopped.
 
 {timed}
 
-What was judged there, on the notebook's two cases by eight processes that share the GPU
-(`invmass validate --device gpu --jobs 8 --case 'notebook*'`): all of the dense metrics, and of the
-others what there was time for.
+Verdicts on the GPU, for the two `notebook` cases, by eight processes that share it
+(`invmass validate --device gpu --jobs 8 --case 'notebook*'`): all dense metrics are complete, other
+metrics only as far as the time allowed.
 
 {verdicts}
 """
@@ -75,8 +77,8 @@ def main(on_cpu: Path, on_gpu: Path) -> None:
         timed=timed(gpu),
         verdicts=verdicts(gpu),
     )
-    (HERE / "scaling.md").write_text(page, encoding="utf-8")
-    (HERE / "scaling.svg").write_text(speed.curves(curves), encoding="utf-8")
+    (DOCS / "scaling.md").write_text(page, encoding="utf-8")
+    (DOCS / "scaling.svg").write_text(speed.curves(curves), encoding="utf-8")
 
 
 def place(rows: pd.DataFrame) -> str:
