@@ -114,14 +114,14 @@ def planted_rows(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> 
     kept = ["case", "metric", "seed", "claim", "status", "replicates", "commit", "machine"]
     for fault in planted:
         wanted = {fault.combination.cell(seed) for seed in seeds}
-        what = {
+        planted_fault = {
             "kind": "fault",
             "planted": (fault.backend.__doc__ or "").strip().splitlines()[0],
             "strength": fault.backend.strength,
             "planted_for": fault.claim,
         }
         judged = rows[rows["cell"].isin(wanted)]
-        yield from (what | row for row in judged[kept].to_dict("records"))
+        yield from (planted_fault | row for row in judged[kept].to_dict("records"))
     for what, why in UNSEEN.items():
         yield {"kind": "fault", "planted": what, "message": why}
 
