@@ -1,9 +1,11 @@
-"""The whole run on one badge: as JSON in the form of a badge endpoint, and as SVG."""
+"""The JSON from which a service such as shields.io draws a badge.
+
+Source: https://shields.io/badges/endpoint-badge, version 1 of its schema.
+"""
 
 import json
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from invmass.results import wording
 
@@ -12,7 +14,6 @@ from . import summary, tables
 LABEL = "inverse mass matrix"
 COLOURS = {"pass": "#00694d", "fail": "#a83f00", "error": "#97386c", "inconclusive": "#7a5200"}
 GREY = "#555555"
-CHARACTER, PADDING = 6.6, 12  # width of a character and of the margins of a half, in pixels
 
 
 def message(rows: pd.DataFrame) -> tuple[str, str]:
@@ -36,26 +37,3 @@ def badge_json(rows: pd.DataFrame) -> bytes:
     colour = COLOURS.get(status, GREY).removeprefix("#")
     record = {"schemaVersion": 1, "label": LABEL, "message": told, "color": colour}
     return (json.dumps(record) + "\n").encode()
-
-
-def badge_svg(rows: pd.DataFrame) -> bytes:
-    """The same as a picture, 20 pixels high."""
-    told, status = message(rows)
-    environment = Environment(
-        loader=PackageLoader("invmass.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-    )
-    left, right = (round(CHARACTER * len(text) + PADDING) for text in (LABEL, told))
-    return (
-        environment.get_template("badge.svg.j2")
-        .render(
-            label=LABEL,
-            message=told,
-            colour=COLOURS.get(status, GREY),
-            left=left,
-            right=right,
-            padding=PADDING,
-        )
-        .encode()
-    )

@@ -17,12 +17,11 @@ from invmass.results import wording
 from invmass.results.plain_json import finite, plain_json
 
 from . import evidence, summary, tables, timings
-from .badge import badge_json, badge_svg
+from .badge import badge_json
 from .calibration import error_rates
 from .details import details
 from .figures import calibrated, explored, matrices, speed
 from .history import commits
-from .junit import junit
 from .releases import releases
 
 OPEN = ("fail", "error", "inconclusive")
@@ -52,9 +51,7 @@ def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
     texts = {
         "index.html": html(rows, pictures).encode(),
         "summary.md": summary.markdown(rows).encode(),
-        "junit.xml": junit(rows),
         "badge.json": badge_json(rows),
-        "badge.svg": badge_svg(rows),
         "rows.csv": flat.to_csv(index=False).encode(),
         **{f"figures/{_stem(name)}.svg": svg.encode() for name, svg in pictures.items()},
     }

@@ -26,10 +26,9 @@ from invmass.model.catalogue import all_cases
 from invmass.model.distributions import HalfNormal
 from invmass.model.posterior import Site
 from invmass.reports import calibration, evidence, summary, tables, timings
-from invmass.reports.badge import badge_json, badge_svg
+from invmass.reports.badge import badge_json
 from invmass.reports.details import details
 from invmass.reports.figures import drawing, matrices, speed
-from invmass.reports.junit import junit
 from invmass.reports.page import flattened, html, write_report
 from invmass.results import wording
 from invmass.results.rows import RowWriter, as_table, load_rows, read_rows
@@ -38,8 +37,8 @@ from invmass.sampling.registry import load_backend
 
 FISHER = tables.HEADLINE
 REJECTS = "inverse Fisher of x is rejected"
-LINKED = {"summary.md", "junit.xml", "rows.csv", "rows.parquet"}
-ARTEFACTS = LINKED | {"index.html", "badge.json", "badge.svg"}
+LINKED = {"summary.md", "rows.csv", "rows.parquet"}
+ARTEFACTS = LINKED | {"index.html", "badge.json"}
 SVG = "http://www.w3.org/2000/svg"
 COVARIANCE = np.array([[0.0434, 0.0038], [0.0038, 0.00041]])
 
@@ -329,26 +328,6 @@ def test_what_is_known_to_fail_is_told_with_its_reason(tmp_path: Path, rows: pd.
 # The files
 
 
-def test_junit_counts_match_the_statuses(rows: pd.DataFrame) -> None:
-    (suite,) = ElementTree.fromstring(junit(rows))
-    found = Counter(child.tag for testcase in suite for child in testcase)
-    # fail and inconclusive are failures; skipped and expected failure are skipped
-    assert found == {"failure": 3, "error": 1, "skipped": 2}
-    counts = {name: int(suite.get(name, "")) for name in ("tests", "failures", "errors", "skipped")}
-    assert counts == {"tests": len(VERDICTS), "failures": 3, "errors": 1, "skipped": 2}
-
-
-def test_junit_carries_message_and_command(rows: pd.DataFrame) -> None:
-    suite = ElementTree.fromstring(junit(rows))[0]
-    (error,) = suite.iter("error")
-    assert error.get("message") == "error: BackendFaultError: not finite"
-    failures = {f.get("message"): f.text for f in suite.iter("failure")}
-    text = failures["fail: x[0]: found 1.28 <lies> above | the margin"]
-    assert text is not None
-    assert "invmass check notebook-uniform --backend tfp --metric dense" in text
-    assert "known: #12" in {s.get("message", "")[-10:] for s in suite.iter("skipped")}
-
-
 def test_csv_and_parquet_hold_every_row(rows: pd.DataFrame, tmp_path: Path) -> None:
     folder = tmp_path / "report"
     paths = write_report(rows, folder)
@@ -439,10 +418,6 @@ def test_badge_says_the_worst(tmp_path: Path, chosen: list[Row], told: str, colo
     assert badge == {
         "schemaVersion": 1, "label": "inverse mass matrix", "message": told, "color": colour
     }  # fmt: skip
-    root = ElementTree.fromstring(badge_svg(rows))
-    assert root.get("aria-label") == f"inverse mass matrix: {told}"
-    assert [text.text for text in root.iter(f"{{{SVG}}}text")] == ["inverse mass matrix", told]
-    assert f"#{colour}" in {shape.get("fill") for shape in root.iter(f"{{{SVG}}}rect")}
 
 
 # The page
