@@ -7,33 +7,33 @@ import json
 
 import pandas as pd
 
-from invmass.results import wording
+from invmass.results.status import Status
 
 from . import summary, tables
 
 LABEL = "inverse mass matrix"
-COLOURS = {"pass": "#00694d", "fail": "#a83f00", "error": "#97386c", "inconclusive": "#7a5200"}
 GREY = "#555555"
 
 
-def message(rows: pd.DataFrame) -> tuple[str, str]:
-    """What the badge says in a few words, and the status by which it is coloured."""
+def badge_json(rows: pd.DataFrame) -> bytes:
+    """Label, message and colour of the badge for a run."""
+    message, colour = _message_and_colour(rows)
+    record = {
+        "schemaVersion": 1,
+        "label": LABEL,
+        "message": message,
+        "color": colour.removeprefix("#"),
+    }
+    return (json.dumps(record) + "\n").encode()
+
+
+def _message_and_colour(rows: pd.DataFrame) -> tuple[str, str]:
+    """The worst status with the number of its checks, and expected failures if the run passes."""
     status = summary.overview(rows).status
     counts = tables.verdicts(rows)["status"].value_counts()
-    judged = int(counts.drop("skipped", errors="ignore").sum())
+    judged = int(counts.drop(Status.SKIPPED, errors="ignore").sum())
     if not judged:
-        return "nothing checked", ""
-    if status == "pass":
-        known = int(counts.get("expected failure", 0))
-        told = f"{wording.plural(judged - known, 'claim')} hold" + "s" * (judged - known == 1)
-        return told + (f", {known} known to fail" if known else ""), status
-    words = {"fail": "fail", "error": "broke down", "inconclusive": "open"}
-    return f"{counts[status]} of {judged} {words[status]}", status
-
-
-def badge_json(rows: pd.DataFrame) -> bytes:
-    """In version 1 of the schema of badge endpoints: label, message and colour."""
-    told, status = message(rows)
-    colour = COLOURS.get(status, GREY).removeprefix("#")
-    record = {"schemaVersion": 1, "label": LABEL, "message": told, "color": colour}
-    return (json.dumps(record) + "\n").encode()
+        return "nothing checked", GREY
+    shown = [status, Status.EXPECTED_FAILURE] if status is Status.PASS else [status]
+    parts = [f"{counts[each]} {each}" for each in shown if each in counts]
+    return f"{', '.join(parts)} of {judged}", status.colour

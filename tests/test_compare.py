@@ -18,6 +18,7 @@ from invmass.cli.main import main
 from invmass.errors import NoOverlapError, UsageError
 from invmass.reports import comparison, rounds
 from invmass.results.rows import RowWriter, load_rows
+from invmass.results.schema import CONVERGES
 
 Row = dict[str, Any]
 
@@ -27,7 +28,7 @@ COMBINATION = {
     "num_warmup": 1000, "replicates": 64,
 }  # fmt: skip
 ENTRY = {"entry": "x[0]", "found": 1.0, "low": 0.97, "high": 1.03, "expected": 1.0, "margin": 0.1}
-CONVERGES = comparison.CONVERGES
+
 ONCE, TWICE = 5, 10  # rounds of as many runs
 
 
@@ -254,14 +255,16 @@ def test_other_machine_device_or_version_is_not_compared(
     tmp_path: Path, fields: Row, told: str
 ) -> None:
     base, other = timing(noisy(0, TWICE)), timing(9 * noisy(1, TWICE), **fields)
-    with pytest.raises(NoOverlapError, match=re.escape(f"but for {told}")) as caught:
+    with pytest.raises(
+        NoOverlapError, match=re.escape(f"1 timing with a different {told}")
+    ) as caught:
         compared(tmp_path, [base], [other])
-    assert "1 timing would match: notebook-uniform, hmc, dense, warm-up" in str(caught.value)
+    assert "in NEW): notebook-uniform, hmc, dense, warm-up" in str(caught.value)
     same = timing(noisy(2, TWICE))
     found = compared(tmp_path / "_", [base], [other, same])
     assert statuses(found.timings) == ["same"]
     (line,) = found.left_out
-    reason = "another " + told.partition(" (")[0] + " in BASE"
+    reason = "different " + told.partition(" (")[0] + " in BASE"
     assert line == {"folder": "NEW", "kind": "timing", "reason": reason, "rows": 1}
 
 
@@ -277,7 +280,7 @@ def test_other_backend_is_named_where_nothing_matches(tmp_path: Path) -> None:
 def test_timing_without_rounds_is_left_out_and_never_silently(tmp_path: Path, seconds: Any) -> None:
     old = timing([1.0]) | {"round_seconds": seconds}
     found = compared(tmp_path, [old, verdict()], [timing([1.0]), verdict()])
-    assert found.left_out[0]["reason"] == "without the seconds of each round: time it again"
+    assert found.left_out[0]["reason"] == "the row lacks the seconds of each round"
     assert found.uncompared == ["timing"]
     assert found.undecided
 
@@ -288,7 +291,7 @@ def test_timing_that_broke_down_in_new_does_not_pass(tmp_path: Path) -> None:
     assert statuses(found.timings) == ["same"]
     assert found.lost == [
         "notebook-uniform, hmc, dense, sampling: timed in BASE, not in NEW",
-        "notebook-uniform, hmc, dense, sampling: broke down in NEW, not judged in BASE",
+        "notebook-uniform, hmc, dense, sampling: error in NEW, not judged in BASE",
     ]
     assert found.undecided
     # what was timed in NEW besides is no loss, and neither is a combination that was left out
@@ -356,7 +359,9 @@ def test_error_says_little_and_is_compared_all_the_same(tmp_path: Path, claim: s
 
 
 def test_other_tolerance_is_another_verdict(tmp_path: Path) -> None:
-    with pytest.raises(NoOverlapError, match=r"but for tolerance \(0.1 in BASE, 0.2 in NEW\)"):
+    with pytest.raises(
+        NoOverlapError, match=r"with a different tolerance \(0.1 in BASE, 0.2 in NEW\)"
+    ):
         compared(tmp_path, [verdict()], [verdict("fail", tolerance=0.2)])
 
 
@@ -412,8 +417,8 @@ def test_command_exits_with_what_it_found(
         "worse": (1, "1 verdict compared: 1 worse"),
         "few": (3, "too few rounds: with 7 on each side"),
         "few-and-worse": (1, "1 verdict compared: 1 worse"),
-        "elsewhere": (3, "left out of NEW: 1 timing row, another machine in BASE"),
-        "nothing": (2, "but for machine ('Linux x86_64, one' in BASE, 'another' in NEW)"),
+        "elsewhere": (3, "left out of NEW: 1 timing row, different machine in BASE"),
+        "nothing": (2, "with a different machine ('Linux x86_64, one' in BASE, 'another' in NEW)"),
     }
     for name, rows in new.items():
         words = ["invmass", "compare", str(base), str(written(tmp_path / name, *rows))]

@@ -17,31 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from invmass.errors import RowsError
 from invmass.results.database import Database, is_database, read_database
+from invmass.results.schema import COMMON, RENAMED, TIMING, VERDICT
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# What every row carries, in the order in which tables show it.
-COMMON = (
-    "row_id", "run_id", "time", "kind", "case", "case_version", "backend", "metric", "seed",
-    "device", "devices", "dtype", "commit", "machine", "cores", "python", "versions", "command",
-)  # fmt: skip
-VERDICT = (
-    "claim", "status", "entry", "found", "low", "high", "expected", "margin", "scale", "tolerance",
-    "alpha", "replicates", "cap", "looks", "num_warmup", "seconds", "library_seconds", "message",
-    "reading", "readings", "intervals", "parts", "coordinates", "position", "inverse_fisher",
-    "target", "tuned", "window", "step_size", "gradients", "acceptance", "divergences",
-)  # fmt: skip
-# Claims of older rows and commands by the names that they have now.
-RENAMED = dict.fromkeys(("matches the inverse Fisher", "disagrees as predicted"), "inverse Fisher")
-TIMING = (
-    "phase", "turn", "compile_seconds", "seconds", "rounds", "round_seconds", "warmup_rounds",
-    "replicates", "dimension", "condition", "num_warmup", "num_samples", "gradients",
-    "gradients_per_second", "peak_bytes", "min_bulk_ess", "min_square_ess", "max_rhat",
-    "acceptance", "divergences", "e_bfmi",
-    "ess_per_second", "square_ess_per_second", "ess_per_gradient", "square_ess_per_gradient",
-    "steps", "kappa", "kappa_bound", "usable", "threads", "load", "compilation_cache", "message",
-)  # fmt: skip
 
 
 class RowWriter:

@@ -1,4 +1,4 @@
-"""What a verdict sees and costs, as calibrated."""
+"""The calibration of verdicts: power, and replicates needed."""
 
 import matplotlib
 import pandas as pd
@@ -9,7 +9,13 @@ from . import drawing
 
 
 def power(rows: pd.DataFrame) -> str:
-    """Of a calibration: shares of the answers, and the cost; thin lines are combinations."""
+    """Share of each answer, and replicates over Wald's bound, against the effect in margins.
+
+    Thin lines are single combinations; thick ones, all together.
+
+    Args:
+        rows: of kind "calibration".
+    """
     each = list(calibration.power(rows).groupby(list(calibration.COMBINATION)))
     together = calibration.power(rows, by=())
     blue, red, green, *_, orange = drawing.BACKENDS
@@ -25,10 +31,12 @@ def power(rows: pd.DataFrame) -> str:
             axes.plot(together["effect"], together[column], color=colour, lw=2, label=column)
         right.axhline(2, color=drawing.GREY, lw=0.8, ls="--")
         right.set_ylim(0, 5)
-        left.set_ylabel("share of the answers")
+        left.set_ylabel("share of verdicts")
         right.set_ylabel("mean replicates over Wald's bound")
         for axes in (left, right):
-            axes.set_xlabel("effect, in margins")
+            axes.set_xlabel("true deviation, in margins")
             axes.axvline(1, color=drawing.GREY, lw=0.8)
         left.legend()
-        return drawing.svg(figure, "power", "Power and cost of a verdict")
+        return drawing.svg(
+            figure, "power", "Share of verdicts, and replicates needed, by true deviation"
+        )
