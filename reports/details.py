@@ -46,7 +46,7 @@ def details(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
                 ("facts", _facts(verdict)),
                 ("entries", entries.get(verdict["row_id"])),
                 ("judged", len(tables.records(verdict["intervals"]))),
-                ("message", verdict["message"] if wording.has_value(verdict["message"]) else ""),
+                ("message", _message(verdict["message"])),
                 *(_inverse_fisher_details(verdict) if verdict["claim"] == INVERSE_FISHER else ()),
                 ("claims", _claims(verdict, of_combination)),
             )
@@ -83,6 +83,10 @@ def largest_deviations(rows: pd.DataFrame) -> dict[str, list[list[Any]]]:
         bar = entry["in_margins"].tolist() if np.isfinite(entry["in_margins"]).all() else []
         lines.setdefault(str(entry["row_id"]), []).append([entry["entry"], *words, *bar])
     return lines
+
+
+def _message(message: Any) -> str:
+    return wording.without_terminal_codes(message) if wording.has_value(message) else ""
 
 
 def _facts(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:

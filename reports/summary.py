@@ -93,11 +93,11 @@ def _readings(verdicts: pd.DataFrame) -> str:
     if not len(counts):
         return ""
     listed = ", ".join(
-        f"{reading}: {counts[reading]}" for reading in Reading if counts.get(reading, 0)
+        f"{reading} ({counts[reading]})" for reading in Reading if counts.get(reading, 0)
     )
     return (
-        f" M⁻¹ compared with the inverse Fisher itself in {counts.sum()} combinations of case, "
-        f"backend and metric: {listed}."
+        " Reading of M⁻¹ against the inverse Fisher itself, in "
+        f"{wording.plural(counts.sum(), 'combination')} of case, backend and metric: {listed}."
     )
 
 
@@ -161,7 +161,7 @@ def _failures(rows: pd.DataFrame) -> list[str]:
         if estimate := wording.estimate_line(verdict):
             blocks.append(_escaped(estimate))
         blocks += [
-            _fenced(str(verdict[name]), language)
+            _fenced(wording.without_terminal_codes(verdict[name]), language)
             for name, language in (("message", "text"), ("command", "sh"))
             if wording.has_value(verdict[name])
         ]

@@ -109,7 +109,7 @@ def shown(page: Any) -> list[str]:
 def test_front_says_which_metric_is_off_by_how_much_and_which_way(visit: Any, index: Path) -> None:
     (line,) = visit(index).locator(".largest li").all_inner_texts()
     assert line.startswith(f"✗ fail {FAULT}, dense on notebook-normal: S[1,0] is ")
-    assert "below what was expected of it (interval −" in line
+    assert "below its expected value (interval −" in line
 
 
 def test_filter_keeps_what_is_named_and_ticked(visit: Any, index: Path) -> None:
@@ -165,7 +165,7 @@ def test_detail_says_what_the_row_says(visit: Any, index: Path, rows: pd.DataFra
     assert row["command"] in told
     assert f"{row['replicates']:.0f} of at most {row['cap']:.0f}" in told
     verdict = tables.inverse_fisher_verdicts(rows).set_index("status").loc["fail"].to_dict()
-    assert f"{judge.FISHER} – {wording.deviation_sentence(verdict)}." in told
+    assert f"{judge.FISHER}: {wording.deviation_sentence(verdict)}." in told
     entries = dialog.locator("table").first.locator("tbody tr")
     assert entries.count() == len(row["intervals"])
     assert dialog.locator("svg.ellipses circle").count() == len(row["tuned"]) + 3

@@ -115,7 +115,7 @@ def test_page_and_summary_tell_the_ratio_to_the_inverse_fisher_itself() -> None:
     page = html(rows)
     assert '<span class="effect">1.55×</span>' in page
     assert "differs as documented: regularisation 1.54</span>" in page
-    assert "in 1 combinations of case, backend and metric: differs as documented: 1" in page
+    assert "in 1 combination of case, backend and metric: differs as documented (1)" in page
     (line,) = details(rows)["r"]["readings"]
     assert line == [
         "x[0]", "1.55×", "1.50 to 1.60", "1.54×", "differs as documented", "regularisation 1.54",

@@ -19,10 +19,15 @@ class Reading(enum.StrEnum):
         "the ratio is outside the margin of 1, but it is the one that the posterior’s geometry and "
         "the library’s documented regularisation predict",
     )
-    UNDECIDED = "undecided", "the replicates do not suffice to say"
+    UNDECIDED = (
+        "undecided",
+        "the confidence interval is too wide to decide, or the regularisation hides what the data "
+        "contribute",
+    )
     WRONG = "wrong", "the ratio is not the predicted one"
 
-    def __new__(cls, value: str, meaning: str) -> Self:
+    # The default is never used: it lets type checkers accept the lookup `Reading("wrong")`.
+    def __new__(cls, value: str, meaning: str = "") -> Self:
         """A string with the attribute of the class."""
         member = str.__new__(cls, value)
         member._value_ = value

@@ -45,7 +45,8 @@ class Phase(enum.StrEnum):
     FROM_FISHER = "usable metric from the inverse Fisher", "fisher"
     FISHER_FIXED = "the inverse Fisher kept", "fixed"  # only the step size is tuned
 
-    def __new__(cls, value: str, prefix: str) -> Self:
+    # The default is never used: it lets type checkers accept the lookup `Phase("sampling")`.
+    def __new__(cls, value: str, prefix: str = "") -> Self:
         """A string with the attribute of the class."""
         member = str.__new__(cls, value)
         member._value_ = value

@@ -26,7 +26,15 @@ class Status(enum.StrEnum):
     SKIPPED = "skipped", "–", "#5b5b5b", 0, "_"
     PASS = "pass", "✓", "#00694d", 0, "o"
 
-    def __new__(cls, value: str, symbol: str, colour: str, exit_status: int, marker: str) -> Self:
+    # The defaults are never used: they let type checkers accept the lookup `Status("pass")`.
+    def __new__(
+        cls,
+        value: str,
+        symbol: str = "",
+        colour: str = "",
+        exit_status: int = 0,
+        marker: str = "",
+    ) -> Self:
         """A string with the attributes of the class."""
         member = str.__new__(cls, value)
         member._value_ = value

@@ -1,6 +1,7 @@
 """Numbers, statuses and names of samplers as text, the same on every page."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -130,9 +131,14 @@ def most_extreme_reading(verdict: Mapping[str, Any]) -> dict[str, Any]:
 
 def first_error_line(message: Any) -> str:
     """The line of a message that states the error: in a traceback, the first marked with E."""
-    lines = str(message).splitlines() if has_value(message) else []
+    lines = without_terminal_codes(message).splitlines() if has_value(message) else []
     marked = [line[1:].strip() for line in lines if line.startswith("E  ")]
     return next((line for line in (*marked, *lines) if line.strip()), "").strip()
+
+
+def without_terminal_codes(text: Any) -> str:
+    """The text without the escape sequences that colour it in a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", str(text))
 
 
 def backend_and_metric(row: Mapping[str, Any]) -> str:
