@@ -124,7 +124,7 @@ def test_too_few_rounds_say_how_many_it_takes(tmp_path: Path) -> None:
     assert set(statuses(compared(tmp_path / "less", *rows).timings)) == {"too few rounds"}
 
 
-def test_lines_that_look_alike_are_told_apart_by_their_settings(tmp_path: Path) -> None:
+def test_lines_with_the_same_name_show_the_settings_that_differ(tmp_path: Path) -> None:
     rows = [timing([1.0]), timing([1.0], num_warmup=200), timing([1.0], "sampling")]
     found = compared(tmp_path, rows, rows)
     name = "notebook-uniform, hmc, dense"

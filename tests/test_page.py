@@ -65,17 +65,17 @@ def test_page_is_self_contained(page: str) -> None:
     assert links.tags["script"] == 2  # data, and what draws it
 
 
-def test_page_tells_how_often_verdicts_err(page: str) -> None:
+def test_page_shows_error_rates(page: str) -> None:
     rates = calibration.error_rates(pd.read_parquet(evidence.CALIBRATION))
     assert len(rates) > 0
     for line in rates.to_dict("records"):
-        told = (
+        cells = (
             line["answer"],
             wording.error_rate(line["promised"]),
             line["verdicts"],
             line["wrong"],
         )
-        assert '<th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td>'.format(*told) in page
+        assert '<th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td>'.format(*cells) in page
 
 
 def test_rows_of_a_calibration_count_before_those_that_come_with_us() -> None:
@@ -86,7 +86,7 @@ def test_rows_of_a_calibration_count_before_those_that_come_with_us() -> None:
     assert f"<td>{7 * count}</td>" in html(own, {})
 
 
-def test_page_tells_which_planted_faults_are_seen(page: str) -> None:
+def test_page_shows_which_planted_faults_are_found(page: str) -> None:
     faults = evidence.fault_table(pd.read_parquet(evidence.FAULTS))
     assert len(faults) > 60
     for fault in faults.to_dict("records"):
@@ -118,7 +118,7 @@ def test_page_links_lead_somewhere_and_ids_are_unique(rows: pd.DataFrame, page: 
     assert set(tables.inverse_fisher_verdicts(rows)["row_id"]) <= linked
 
 
-def test_page_tells_each_case_and_status_in_words(page: str) -> None:
+def test_page_shows_each_case_and_status_in_words(page: str) -> None:
     for row in VERDICTS:
         assert f'<th scope="row">{row["case"]}</th>' in page
         symbol = Status(row["status"]).symbol
@@ -132,17 +132,22 @@ def test_page_opens_every_failure_with_its_message(page: str) -> None:
     assert "BackendFaultError: not finite" in "".join(failures)  # without its colour
 
 
-def test_page_shows_another_failed_claim_beside_a_green_headline(page: str) -> None:
+def test_page_shows_another_failed_claim_in_a_cell_that_passes(page: str) -> None:
     line = re.search(r'<th scope="row">quadratic_fit</th>.*?</tr>', page, re.S)
     assert line is not None
     assert "✗ draws are right: fail" in line[0]
 
 
-def test_page_says_which_command_tells_more(rows: pd.DataFrame) -> None:
-    lacking = (
+def test_page_names_the_commands_for_what_was_not_measured(rows: pd.DataFrame) -> None:
+    missing = (
         html(rows)
-        .partition("Not measured yet, with the command that does: ")[2]
+        .partition("Not measured yet (in parentheses, the command that measures it): ")[2]
         .partition("</p>")[0]
     )
-    assert "savings by the inverse Fisher (<code>invmass benchmark --tier full" in lacking
-    assert "trajectories (<code>invmass explore" in lacking
+    assert "savings by the inverse Fisher (<code>invmass benchmark --tier full" in missing
+    assert "trajectories (<code>invmass explore" in missing
+
+
+def test_page_has_the_colour_of_each_status(page: str) -> None:
+    for status in Status:
+        assert f".{status.replace(' ', '-')} {{ --status: {status.colour};" in page

@@ -27,7 +27,9 @@ def test_effects_are_relative_on_the_log_scale_and_absolute_on_the_linear_one(
     np.testing.assert_allclose(effect, [[0.125, 1.28, 2.0], [0.2, 0.05, 0.15]])
 
 
-def test_matrix_holds_the_headline_of_each_combination(rows: pd.DataFrame) -> None:
+def test_matrix_holds_the_verdict_on_the_inverse_fisher_of_each_combination(
+    rows: pd.DataFrame,
+) -> None:
     status = tables.verdict_matrix(rows)
     cpu = status.loc["cpu", "float32"]
     assert cpu.loc["notebook-uniform", ("tfp", "dense")] == "fail"
@@ -40,7 +42,7 @@ def test_matrix_holds_the_headline_of_each_combination(rows: pd.DataFrame) -> No
     assert deviation.loc["notebook-uniform", ("tfp", "dense")] == pytest.approx(0.28)
 
 
-def test_devices_are_kept_apart(tmp_path: Path) -> None:
+def test_devices_have_separate_verdicts(tmp_path: Path) -> None:
     slow = verdict("a", "hmc", "dense", status="fail")
     frame = load_rows(written(tmp_path, slow, verdict("a", "hmc", "dense", device="gpu")))
     status = tables.verdict_matrix(frame)[("hmc", "dense")]
@@ -98,7 +100,7 @@ def test_provenance_names_every_library(rows: pd.DataFrame) -> None:
     assert items[named].to_list() == ["0.10.1", "1.2.3", "1.2.3", "2"]
 
 
-def test_faults_are_told_by_claim_and_by_how_many_seeds_agree() -> None:
+def test_fault_table_counts_seeds_by_status_and_claim() -> None:
     seen = [("fail", 64.0), ("fail", 128.0), ("fail", 192.0), ("pass", 64.0)]
     what = {"kind": "fault", "planted": "wide", "case": "line", "metric": "dense"}
     rows = pd.DataFrame(
@@ -133,7 +135,7 @@ def test_faults_are_told_by_claim_and_by_how_many_seeds_agree() -> None:
         (63.0, "+6\u202f300.0%"),
     ],
 )
-def test_deviations_are_told_in_signed_percent(value: float | None, text: str) -> None:
+def test_deviations_are_signed_percent(value: float | None, text: str) -> None:
     assert wording.deviation(value, "log") == text
 
 

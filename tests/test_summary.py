@@ -33,10 +33,10 @@ DIFFERS = read_as("differs as documented", 1.55, 1.54, "regularisation 1.54")
 
 
 def test_sentence_bounds_the_error_rate_of_the_whole_run(rows: pd.DataFrame) -> None:
-    told = summary.overview(rows)
-    assert told.sentence.startswith("10 checks on 5 cases")
-    assert "α = 1e-6" in told.sentence
-    assert "any of them is wrong is at most 1e-5" in told.sentence
+    text = summary.overview(rows)
+    assert text.sentence.startswith("10 checks on 5 cases")
+    assert "α = 1e-6" in text.sentence
+    assert "any of them is wrong is at most 1e-5" in text.sentence
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ def test_a_run_is_green_only_if_something_passed_and_nothing_is_open(
     assert summary.overview(load_rows(written(tmp_path, *checks))).status == expected
 
 
-def test_what_is_known_to_fail_is_told_with_its_reason(tmp_path: Path, rows: pd.DataFrame) -> None:
+def test_expected_failures_are_listed_with_their_reasons(
+    tmp_path: Path, rows: pd.DataFrame
+) -> None:
     reason = "quadratic_fit, inverse Fisher: known: #12"
     assert f"- hmc, dense on {reason}" in summary.markdown(rows)
     assert "hmc, dense on quadratic_fit</a>, inverse Fisher: known: #12" in html(rows)
@@ -76,7 +78,7 @@ def test_markdown_has_a_row_for_each_case(rows: pd.DataFrame) -> None:
     assert "✓ pass −2.0%" in line
 
 
-def test_markdown_tells_failures_with_message_and_command(rows: pd.DataFrame) -> None:
+def test_markdown_shows_failures_with_message_and_command(rows: pd.DataFrame) -> None:
     text = summary.markdown(rows)
     _, _, failures = text.partition("## Failures")
     assert failures.count("\n### ") == 4
@@ -86,7 +88,7 @@ def test_markdown_tells_failures_with_message_and_command(rows: pd.DataFrame) ->
 
 
 @pytest.mark.parametrize(
-    ("chosen", "told", "colour"),
+    ("chosen", "text", "colour"),
     [
         (VERDICTS[:2], "2 pass of 2", "00694d"),
         (VERDICTS[1:2], "1 pass of 1", "00694d"),
@@ -98,20 +100,22 @@ def test_markdown_tells_failures_with_message_and_command(rows: pd.DataFrame) ->
         (TIMINGS, "nothing checked", "555555"),
     ],
 )
-def test_badge_says_the_worst(tmp_path: Path, chosen: list[Row], told: str, colour: str) -> None:
+def test_badge_shows_the_worst_status(
+    tmp_path: Path, chosen: list[Row], text: str, colour: str
+) -> None:
     rows = load_rows(written(tmp_path, *chosen))
     badge = json.loads(badge_json(rows))
     assert badge == {
-        "schemaVersion": 1, "label": "inverse mass matrix", "message": told, "color": colour
+        "schemaVersion": 1, "label": "inverse mass matrix", "message": text, "color": colour
     }  # fmt: skip
 
 
-def test_page_and_summary_tell_the_ratio_to_the_inverse_fisher_itself() -> None:
+def test_page_and_summary_show_the_ratio_to_the_inverse_fisher_itself() -> None:
     """And not how far it is from what was predicted, which is less than one per cent here."""
     rows = as_table([verdict("fine_mean", "numpyro", "dense", row_id="r", **DIFFERS)])
-    told = "1.55×, differs as documented: regularisation 1.54"
-    assert tables.inverse_fisher_verdicts(rows)["summary"].tolist() == [told]
-    assert f"| fine_mean | ✓ pass {told} |" in summary.markdown(rows)
+    text = "1.55×, differs as documented: regularisation 1.54"
+    assert tables.inverse_fisher_verdicts(rows)["summary"].tolist() == [text]
+    assert f"| fine_mean | ✓ pass {text} |" in summary.markdown(rows)
     page = html(rows)
     assert '<span class="effect">1.55×</span>' in page
     assert "differs as documented: regularisation 1.54</span>" in page
@@ -122,7 +126,7 @@ def test_page_and_summary_tell_the_ratio_to_the_inverse_fisher_itself() -> None:
     ]  # fmt: skip
 
 
-def test_rows_without_a_reading_tell_their_deviation() -> None:
+def test_rows_without_a_reading_show_their_deviation() -> None:
     rows = as_table([verdict("fine_mean", "numpyro", "dense")])
     assert tables.inverse_fisher_verdicts(rows)["summary"].tolist() == ["−2.0%"]
     assert "differs" not in summary.markdown(rows)

@@ -244,7 +244,7 @@ def _effect_panel(
         colour = colours.get(row["backend"], drawing.GREY)
         axes.plot([row["expected"]] * 2, [at - 0.45, at + 0.45], color=drawing.GREY, lw=0.8, ls=":")
         axes.plot([row["low"], row["high"]], [at, at], color=colour, lw=1.6)
-        axes.plot(row["found"], at, Status(row["status"]).marker, color=colour, ms=4.5)
+        axes.plot(row["found"], at, Status(row["status"]).marker, color=colour, ms=6)
     axes.set_xscale("log")
     numbers = entries[["band_low", "band_high", "low", "high", "found"]]
     low, high = min(0.85, numbers.min(axis=None)), max(1.2, numbers.max(axis=None))
