@@ -14,7 +14,7 @@ from invmass.reports import calibration as measured
 from invmass.reports import evidence
 from invmass.reports.figures import calibrated
 from invmass.results.cells import load_cells
-from invmass.results.wording import markdown
+from invmass.results.wording import markdown_table
 from invmass.studies.calibration import CAP
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -114,7 +114,7 @@ def with_sum(samplers: pd.DataFrame) -> pd.DataFrame:
 
 def table(frame: pd.DataFrame) -> str:
     """A frame as markdown."""
-    return markdown(
+    return markdown_table(
         frame.columns, ([told(value) for value in row] for row in frame.itertuples(index=False))
     )
 

@@ -138,9 +138,9 @@ def markdown(rows: pd.DataFrame) -> str:
             for c in claims
         ]
         lines.append([fault["planted"], strength, fault["case"], fault["metric"], *said])
-    hidden = [f"- {what}: {why}" for what, why in evidence.unseen(rows).items()]
-    title = "No claim can detect these faults:"
-    return "\n".join([wording.markdown(head, lines), "", title, "", *hidden, ""])
+    hidden = [f"- {what}: {why}" for what, why in evidence.undetectable_faults(rows).items()]
+    heading = "Faults that no claim can detect:"
+    return "\n".join([wording.markdown_table(head, lines), "", heading, "", *hidden, ""])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pandas as pd
 from invmass.reports.figures import speed
 from invmass.reports.releases import releases
 from invmass.results.rows import load_rows
-from invmass.results.wording import known, markdown, number
+from invmass.results.wording import has_value, markdown_table, number
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = """# From release to release
@@ -69,13 +69,13 @@ def table(lines: pd.DataFrame) -> str:
         ]
         for line in lines.to_dict("records")
     ]
-    return markdown(header, told)
+    return markdown_table(header, told)
 
 
 def interval(line: dict[str, float]) -> str:
     """Of the median."""
     low, high = line["warmup_low"], line["warmup_high"]
-    return f"{number(low)}–{number(high)}" if known(low) else "too few rounds"
+    return f"{number(low)}–{number(high)}" if has_value(low) else "too few rounds"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pandas as pd
 from invmass.reports import tables, timings
 from invmass.reports.figures import speed
 from invmass.results.rows import load_rows
-from invmass.results.wording import AXES, markdown, number
+from invmass.results.wording import AXES, markdown_table, number
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = """# How cost grows
@@ -91,7 +91,7 @@ def place(rows: pd.DataFrame) -> str:
 def exponents(rows: pd.DataFrame) -> str:
     """A line for each curve."""
     head = ("along", "from", "to", "what", "backend", "phase", "p of seconds", "p of gradients")
-    return markdown(
+    return markdown_table(
         head,
         (
             [
@@ -111,7 +111,7 @@ def timed(rows: pd.DataFrame) -> str:
         "sampling s": "sampling_seconds", "ESS/s": "ess_per_second",
     }  # fmt: skip
     lines = timings.timings(rows).sort_values(["replicates", "backend", "device"])
-    return markdown(
+    return markdown_table(
         ["chains", "backend", "device", *columns],
         (
             [
@@ -127,7 +127,7 @@ def verdicts(rows: pd.DataFrame) -> str:
     """How many verdicts of each status, by backend and metric."""
     judged = tables.verdicts(rows)
     counted = judged.groupby(["backend", "metric", "status"]).size().reset_index(name="verdicts")
-    return markdown(counted.columns, counted.itertuples(index=False))
+    return markdown_table(counted.columns, counted.itertuples(index=False))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from invmass.backends.hmc.sampler import PATH_LENGTH, WarmedUp, draw, draw_noise
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
 from invmass.model.distributions import Array
-from invmass.results.wording import markdown
+from invmass.results.wording import markdown_table
 from invmass.runs.environment import configure_jax, peak_memory, provenance
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.backend import WarmUpRequest
@@ -396,7 +396,7 @@ def seconds_of(call: Callable[[], Any]) -> tuple[Any, float]:
 
 def table(lines: list[dict[str, Any]]) -> str:
     """As markdown."""
-    return markdown([*lines[0]], ([*line.values()] for line in lines)) + "\n"
+    return markdown_table([*lines[0]], ([*line.values()] for line in lines)) + "\n"
 
 
 if __name__ == "__main__":

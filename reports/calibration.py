@@ -1,4 +1,4 @@
-"""What the rows of a calibration amount to: error rates, power and cost, and what is promised."""
+"""Tables of a calibration: measured error rates beside the promised α, power, and replicates."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,17 @@ CONFIDENCE = 0.99  # of the upper bound on a measured rate
 
 
 def error_rates(rows: pd.DataFrame) -> pd.DataFrame:
-    """Wrong answers at the margin for each α: a pass of one bad entry, a fail of any."""
+    """How often verdicts are wrong when entries lie exactly at the margin, for each α.
+
+    Returns:
+        Columns answer, promised (α), verdicts, wrong (counts), rate, and "at most", the upper
+        confidence bound of the rate.
+    """
     edge = rows[(rows["source"] == "resampled") & (rows["effect"].abs() == 1)]
     wrong = {
         "wrong pass, one entry at its margin": ("passed", edge["shifted"] == "one entry"),
         "wrong fail, one entry at its margin": ("failed", edge["shifted"] == "one entry"),
-        "wrong fail, all entries at theirs": ("failed", edge["shifted"] == "all entries"),
+        "wrong fail, all entries at their margins": ("failed", edge["shifted"] == "all entries"),
     }
     lines = []
     for name, (answer, chosen) in wrong.items():
@@ -35,7 +40,7 @@ def error_rates(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def on_samplers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Verdicts on the real samplers, which are right, with their answers."""
+    """Counts of the answers on the real samplers, which are correct, and their mean replicates."""
     chosen = rows[rows["source"] == "sampler"].copy()
     chosen["used"] = chosen["replicates"].astype(float) * chosen["verdicts"]
     counts = ["verdicts", "passed", "failed", "undecided", "used"]
@@ -44,14 +49,20 @@ def on_samplers(rows: pd.DataFrame) -> pd.DataFrame:
     return sums.reset_index()
 
 
-_BOUNDS = {"wald": "over Wald's bound", "wald_known": "were the variance known"}
+_BOUNDS = {"wald": "over Wald's bound", "wald_known": "over Wald's bound, variance known"}
 COMBINATION = ("case", "backend", "metric")
 
 
 def power(rows: pd.DataFrame, by: Sequence[str] = COMBINATION) -> pd.DataFrame:
-    """Shares of the answers, and replicates over Wald's bound, by effect in margins.
+    """Share of each answer, and the mean number of replicates over Wald's bound, by effect.
 
-    There is no bound where no answer was right.
+    Args:
+        rows: of kind "calibration".
+        by: columns for each value of which the table is made; none for all together.
+
+    Returns:
+        Columns of `by`, effect (in margins), passed, failed and undecided (shares), verdicts, mean
+        replicates, and the ratios to Wald's bound, which are NaN where no verdict was correct.
     """
     chosen = rows[(rows["source"] == "resampled") & rows["wald"].notna()].copy()
     chosen["used"] = chosen["replicates"].astype(float) * chosen["verdicts"]
@@ -70,7 +81,15 @@ def power(rows: pd.DataFrame, by: Sequence[str] = COMBINATION) -> pd.DataFrame:
 
 
 def coverage(rows: pd.DataFrame, by: Sequence[str] = COMBINATION) -> pd.DataFrame:
-    """How often one interval misses on its worse side, over what is promised, by replicates."""
+    """One-sided miss rate of a single interval over the promised α/2, by number of replicates.
+
+    Args:
+        rows: of kind "calibration".
+        by: as in `power`.
+
+    Returns:
+        Columns of `by`, replicates, alpha, the counts, and "over promised", of the worse side.
+    """
     chosen = rows[rows["source"] == "interval"]
     keys = [*by, "replicates", "alpha"]
     sums = chosen.groupby(keys)[["verdicts", "missed_above", "missed_below"]].sum().reset_index()

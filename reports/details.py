@@ -1,4 +1,4 @@
-"""What the page tells of a verdict when it is opened; drawn there, by page.js."""
+"""The details of a verdict, which page.js shows in a dialog."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,45 +7,48 @@ import numpy as np
 import pandas as pd
 
 from invmass.results import wording
+from invmass.results.schema import INVERSE_FISHER
 from invmass.whitening import whiten
 
 from . import tables
 
-FURTHEST = 12  # entries told of one verdict
-NEGLIGIBLE = 1e-12  # an expected correlation of so much is zero, in rounding error
-CONDUCT = {
+MAX_ENTRIES = 12  # of one verdict
+NEGLIGIBLE = 1e-12  # an expected correlation below this is rounding error, and shown as zero
+BEHAVIOUR = {
     "window": "draws in the last window",
     "step_size": "step size",
     "gradients": "gradients of a warm-up",
-    "acceptance": "acceptance",
+    "acceptance": "mean acceptance statistic",
     "divergences": "divergences in a warm-up",
 }
 
 
 def details(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Of each newest verdict, by its row_id, what its line in the table does not say.
+    """The details of each newest verdict, by its row_id, beyond what the table of verdicts shows.
 
-    Keys, where the row has something for them: "told", a sentence; "facts", pairs of name and text;
-    "entries", lines as `furthest_entries` makes them, and "judged", how many there are; "message";
-    for verdicts on the inverse Fisher also "readings", "parts", "whitened", "ellipses", "mapped" as
-    below, and "beside", the row_ids of all claims about the combination.
+    Returns:
+        Keys, if the row has something for them: "sentence", on the deviation; "facts", pairs of
+        name and text; "entries", lines of `largest_deviations`, and "judged", the number of all
+        entries; "message"; for verdicts on the inverse Fisher also "readings" and "parts" (lines of
+        texts), "whitened", "ellipses" and "ellipses_in_x" (see `_pictures`), and "claims", the
+        row_ids of all claims on the combination.
     """
     newest = tables.verdicts(rows).to_dict("records")
-    entries = furthest_entries(rows)
-    beside: dict[tuple[str, ...], list[str]] = {}
+    entries = largest_deviations(rows)
+    of_combination: dict[tuple[str, ...], list[str]] = {}
     for verdict in newest:
-        beside.setdefault(_combination(verdict), []).append(verdict["row_id"])
+        of_combination.setdefault(_combination(verdict), []).append(verdict["row_id"])
     return {
         verdict["row_id"]: {
             name: value
             for name, value in (
-                ("told", wording.told(verdict)),
+                ("sentence", wording.deviation_sentence(verdict)),
                 ("facts", _facts(verdict)),
                 ("entries", entries.get(verdict["row_id"])),
                 ("judged", len(tables.records(verdict["intervals"]))),
-                ("message", verdict["message"] if wording.known(verdict["message"]) else ""),
-                *(_matrices(verdict) if verdict["claim"] == tables.HEADLINE else ()),
-                ("beside", _beside(verdict, beside)),
+                ("message", _message(verdict["message"])),
+                *(_inverse_fisher_details(verdict) if verdict["claim"] == INVERSE_FISHER else ()),
+                ("claims", _claims(verdict, of_combination)),
             )
             if value
         }
@@ -53,63 +56,71 @@ def details(rows: pd.DataFrame) -> dict[str, dict[str, Any]]:
     }
 
 
-def furthest_entries(rows: pd.DataFrame) -> dict[str, list[list[Any]]]:
-    """Of each verdict, by its row_id, the entries furthest from what was expected, in their order.
+def largest_deviations(rows: pd.DataFrame) -> dict[str, list[list[Any]]]:
+    """The entries with the largest deviations of each verdict, by its row_id.
 
-    A line is: entry, found, expected, deviation, interval and margin in words; then low, found and
-    high as distances from what was expected, in margins, or nothing where there is no such number.
+    Returns:
+        Lines in the order of the entries: the texts entry, found, expected, deviation, interval
+        and margin; then the numbers low, found and high as distances from the expected value, in
+        margins, which are left out unless all are finite.
     """
     judged = tables.interval_list(rows)
-    places = tables.offsets(judged)
-    judged["place"] = list(np.round(places, 3))
-    judged["distance"] = np.abs(places[:, 1])
+    in_margins = tables.deviations_in_margins(judged)
+    judged["in_margins"] = list(np.round(in_margins, 3))
+    judged["distance"] = np.abs(in_margins[:, 1])
     judged["order"] = range(len(judged))
     far = judged.sort_values("distance", ascending=False, kind="stable").groupby("row_id")
     lines: dict[str, list[list[Any]]] = {}
-    for entry in far.head(FURTHEST).sort_values("order").to_dict("records"):
+    for entry in far.head(MAX_ENTRIES).sort_values("order").to_dict("records"):
         expected = entry["expected"] if abs(entry["expected"]) > NEGLIGIBLE else 0.0
         words = (
             wording.number(entry["found"]),
             wording.number(expected),
             wording.deviation(entry["deviation"], entry["scale"]),
-            wording.interval(entry) or wording.MISSING,
+            wording.deviation_interval(entry) or wording.MISSING,
             wording.margin(entry),
         )
-        place = entry["place"].tolist() if np.isfinite(entry["place"]).all() else []
-        lines.setdefault(str(entry["row_id"]), []).append([entry["entry"], *words, *place])
+        bar = entry["in_margins"].tolist() if np.isfinite(entry["in_margins"]).all() else []
+        lines.setdefault(str(entry["row_id"]), []).append([entry["entry"], *words, *bar])
     return lines
+
+
+def _message(message: Any) -> str:
+    return wording.without_terminal_codes(message) if wording.has_value(message) else ""
 
 
 def _facts(verdict: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = {}
-    if wording.known(verdict["replicates"]):
-        cap = f" of at most {verdict['cap']:.0f}" if wording.known(verdict["cap"]) else ""
+    if wording.has_value(verdict["replicates"]):
+        cap = f" of at most {verdict['cap']:.0f}" if wording.has_value(verdict["cap"]) else ""
         facts["replicates"] = f"{verdict['replicates']:.0f}{cap}"
-    if wording.known(verdict["alpha"]) and verdict["alpha"] > 0:
-        facts["probability that the verdict is wrong"] = f"at most {wording.rate(verdict['alpha'])}"
-    if wording.known(verdict["num_warmup"]):
+    if wording.has_value(verdict["alpha"]) and verdict["alpha"] > 0:
+        facts["probability that the verdict is wrong"] = (
+            f"at most {wording.error_rate(verdict['alpha'])}"
+        )
+    if wording.has_value(verdict["num_warmup"]):
         facts["warm-up steps"] = f"{verdict['num_warmup']:.0f}"
     facts |= {
         name: wording.number(verdict[column])
-        for column, name in CONDUCT.items()
-        if wording.known(verdict[column])
+        for column, name in BEHAVIOUR.items()
+        if wording.has_value(verdict[column])
     }
-    if wording.known(verdict["seed"]):
+    if wording.has_value(verdict["seed"]):
         facts["seed"] = f"{verdict['seed']:.0f}"
-    facts["where"] = wording.setting(verdict["device"], verdict["dtype"])
+    facts["device"] = wording.device_and_dtype(verdict["device"], verdict["dtype"])
     return list(facts.items())
 
 
-def _matrices(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _inverse_fisher_details(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
     parts = tables.records(verdict["parts"])
     readings = ("readings", _readings(verdict))
     return [readings, ("parts", _parts(parts)), *_pictures(verdict)]
 
 
 def _readings(verdict: Mapping[str, Any]) -> list[list[str]]:
-    """Entry, ratio to the inverse Fisher, interval, prediction, reading and reason, in words.
+    """Texts: entry, ratio to the inverse Fisher, interval, predicted ratio, reading and reason.
 
-    The rows have the worst first.
+    In the order of the row, which is the worst first.
     """
     found = tables.records(verdict.get("readings"))
     return [
@@ -121,18 +132,18 @@ def _readings(verdict: Mapping[str, Any]) -> list[list[str]]:
             entry["reading"],
             entry["reason"] or wording.MISSING,
         ]
-        for entry in found[:FURTHEST]
+        for entry in found[:MAX_ENTRIES]
     ]
 
 
 def _parts(parts: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Entry, then its named parts and their product in percent; of the entries furthest from 1."""
+    """Texts: entry, its named parts and their product, in percent; of the largest deviations."""
     ratios = np.array([[part.get(name) for name in tables.PARTS] for part in parts], dtype=float)
     if not len(ratios):
         return []
     together = ratios.prod(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        furthest = np.argsort(-np.abs(np.log(together)), kind="stable")[:FURTHEST]
+        furthest = np.argsort(-np.abs(np.log(together)), kind="stable")[:MAX_ENTRIES]
     return [
         [str(parts[i].get("entry")), *(wording.deviation(x - 1, "log") for x in line)]
         for i in sorted(furthest)
@@ -141,11 +152,15 @@ def _parts(parts: Sequence[Mapping[str, Any]]) -> list[list[str]]:
 
 
 def _pictures(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Of a dense metric whitened by the inverse Fisher, and of two coordinates as ellipses.
+    """The matrices that page.js draws, as pairs of key and value.
 
-    "whitened": "tuned" (mean of those kept) and "expected" (the target), each (d, d).
-    "ellipses": "names", and upper triangles (3,) of covariances: "fisher", "target", "mean", and
-    "tuned", a list of them. "mapped": "names", and "curves" in x of the first three, of points.
+    Returns:
+        "whitened", for a dense metric: "tuned" (the mean over the replicates of the row) and
+        "expected" (the target), both whitened by the inverse Fisher, shape (d, d).
+        "ellipses", in two dimensions: "names" of the coordinates; "fisher", "target" and "mean" as
+        upper triangles of a covariance, shape (3,); and "tuned", a list of such triangles.
+        "ellipses_in_x", likewise: "names", and "curves": points of shape (n, 2) for "fisher",
+        "target" and "mean".
     """
     given = [verdict[name] for name in ("inverse_fisher", "target", "tuned")]
     if not all(isinstance(value, list) and value for value in given):
@@ -153,13 +168,13 @@ def _pictures(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
     fisher, target, tuned = (np.array(value, dtype=float) for value in given)
     if not all(np.isfinite(x).all() for x in (fisher, target, tuned)):
         return []
-    told: list[tuple[str, Any]] = []
+    pictures: list[tuple[str, Any]] = []
     if target.ndim == 2:
-        # what a metric of blocks leaves out is left out of the inverse Fisher too
+        # a block metric has zeros between blocks; they are set in the inverse Fisher too
         reference = np.where(target == 0, 0.0, fisher)
         if (np.linalg.eigvalsh(reference) > 0).all():
             whitened = {"tuned": tuned.mean(axis=0), "expected": target}
-            told.append(
+            pictures.append(
                 (
                     "whitened",
                     {name: whiten(x, reference).round(3).tolist() for name, x in whitened.items()},
@@ -169,12 +184,12 @@ def _pictures(verdict: Mapping[str, Any]) -> list[tuple[str, Any]]:
         names = verdict["coordinates"] if isinstance(verdict["coordinates"], list) else ["", ""]
         covariances = {"fisher": fisher, "target": target, "mean": tuned.mean(axis=0)}
         ellipses = {name: _triangle(x) for name, x in covariances.items()}
-        told.append(
+        pictures.append(
             ("ellipses", {"names": names, **ellipses, "tuned": [_triangle(x) for x in tuned]})
         )
         if isinstance(mapped := verdict.get("mapped"), Mapping) and mapped.get("fisher"):
-            told.append(("mapped", {"names": names, "curves": mapped}))
-    return told
+            pictures.append(("ellipses_in_x", {"names": names, "curves": mapped}))
+    return pictures
 
 
 def _triangle(covariance: np.ndarray) -> list[float]:
@@ -186,9 +201,13 @@ def _combination(verdict: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(verdict[name] for name in tables.COMBINATION)
 
 
-def _beside(verdict: Mapping[str, Any], found: Mapping[tuple[str, ...], list[str]]) -> list[str]:
-    """All claims about a combination, those that concern the backend with any metric included."""
-    if verdict["claim"] != tables.HEADLINE:
+def _claims(
+    verdict: Mapping[str, Any], of_combination: Mapping[tuple[str, ...], list[str]]
+) -> list[str]:
+    """The row_ids of all claims on the combination, and of those that concern no one metric."""
+    if verdict["claim"] != INVERSE_FISHER:
         return []
-    of_any = _combination({**verdict, "metric": ""})
-    return [*found[_combination(verdict)], *(found.get(of_any, []) if verdict["metric"] else [])]
+    ids = list(of_combination[_combination(verdict)])
+    if verdict["metric"]:
+        ids += of_combination.get(_combination({**verdict, "metric": ""}), [])
+    return ids

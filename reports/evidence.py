@@ -1,63 +1,69 @@
-"""What was measured of the suite itself and comes with it: how verdicts err, which faults they see.
+"""Measurements of the suite itself: error rates of its verdicts, and planted faults that it finds.
 
-A report shows it beside what was judged. `python docs/calibration.py` and `python docs/faults.py`
-measure it anew.
+A report shows them beside the verdicts. `python docs/calibration.py` and `python docs/faults.py`
+repeat the measurements.
 """
 
 from pathlib import Path
 
 import pandas as pd
 
+from invmass.results.status import BY_SEVERITY, Status
+
 MEASURED = Path(__file__).parent / "measured"
 CALIBRATION = MEASURED / "calibration.parquet"
 FAULTS = MEASURED / "faults.parquet"
-SIGNS = {"fail": "✗", "pass": "✓", "inconclusive": "?", "error": "!"}
 FAULT = ("planted", "strength", "case", "metric", "planted_for")
 
 
 def calibration(rows: pd.DataFrame) -> pd.DataFrame:
-    """Those of a calibration among the rows, and if there are none those that come with us."""
-    return _own(rows, "calibration", CALIBRATION)
+    """The calibration among the rows; if there is none, the one that is shipped."""
+    return _rows_or_shipped(rows, "calibration", CALIBRATION)
 
 
 def faults(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same of planted faults: a row for each fault, seed and claim."""
-    return _own(rows, "fault", FAULTS)
+    """The planted faults among the rows, a row for each fault, seed and claim; else the shipped."""
+    return _rows_or_shipped(rows, "fault", FAULTS)
 
 
-def _own(rows: pd.DataFrame, kind: str, shipped: Path) -> pd.DataFrame:
+def _rows_or_shipped(rows: pd.DataFrame, kind: str, shipped: Path) -> pd.DataFrame:
     own = rows[rows["kind"] == kind]
     return own if len(own) else pd.read_parquet(shipped)
 
 
 def fault_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Fault by claim, right samplers first, as they come: what each claim said at all seeds.
+    """The result of each claim on each planted fault; correct samplers come first.
 
-    Columns of FAULT, then one for each claim: ✗, ✓, ? or !, with a number of seeds unless it is
-    all, and of red ones the median number of replicates; empty where nothing was judged.
+    Args:
+        rows: of kind "fault", in the order in which the faults are to be listed.
+
+    Returns:
+        Columns of FAULT, then one for each claim: the symbol of the status, followed by the number
+        of seeds unless it is the same at all seeds, and by the median number of replicates of
+        failures. Empty where nothing was judged.
     """
     judged = rows[rows["claim"].notna()].assign(strength=rows["strength"].fillna(1.0))
     claims = list(dict.fromkeys(judged["claim"]))
     lines = []
     for fault, group in judged.groupby(list(FAULT), sort=False):
         seeds = group["seed"].nunique()
-        said = {claim: _said(each, seeds) for claim, each in group.groupby("claim")}
-        lines.append(dict(zip(FAULT, fault, strict=True)) | {c: said.get(c, "") for c in claims})
+        results = {claim: _result(each, seeds) for claim, each in group.groupby("claim")}
+        lines.append(dict(zip(FAULT, fault, strict=True)) | {c: results.get(c, "") for c in claims})
     return pd.DataFrame(lines, columns=[*FAULT, *claims])
 
 
-def unseen(rows: pd.DataFrame) -> dict[str, str]:
-    """Faults that no claim can see, with the reason."""
+def undetectable_faults(rows: pd.DataFrame) -> dict[str, str]:
+    """Faults that no claim can find, with the reason."""
     hidden = rows[rows["claim"].isna()]
     return dict(zip(hidden["planted"], hidden["message"], strict=True))
 
 
-def _said(group: pd.DataFrame, seeds: int) -> str:
+def _result(group: pd.DataFrame, seeds: int) -> str:
     counts = group["status"].value_counts()
-    said = [
-        sign if counts[status] == seeds else f"{sign} {counts[status]}/{seeds}"
-        for status, sign in SIGNS.items()
+    parts = [
+        status.symbol if counts[status] == seeds else f"{status.symbol} {counts[status]}/{seeds}"
+        for status in BY_SEVERITY
         if status in counts
     ]
-    red = group["replicates"][group["status"] == "fail"]
-    return ", ".join([*said, *([f"{red.median():.0f}"] if len(red) else [])])
+    failed = group["replicates"][group["status"] == Status.FAIL]
+    return ", ".join([*parts, *([f"{failed.median():.0f}"] if len(failed) else [])])

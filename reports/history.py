@@ -1,6 +1,7 @@
-"""What changed from one commit to the next: verdicts, and how far the worst is off.
+"""Changes from one commit to the next: counts of statuses, and the largest deviation.
 
-The commit is that of the suite's checkout; where a wheel was called in another, it is that one's.
+The commit is that of the suite's checkout. If the suite is installed as a wheel, it is the commit
+of the checkout in which it was called.
 """
 
 import numpy as np
@@ -8,34 +9,36 @@ import pandas as pd
 
 from . import tables
 
-COUNTED = ("pass", "fail", "inconclusive", "error", "expected failure")
-LINE = ["commit", *tables.PLACE]
+LINE = ["commit", *tables.HARDWARE]
 
 
 def commits(rows: pd.DataFrame) -> pd.DataFrame:
     """One line for each commit, machine, device and dtype, oldest first.
 
-    Empty unless the rows hold verdicts of two commits. Of each the newest run of each check counts;
-    `distance` is that of the headline verdict that is furthest from what was expected, in margins,
-    and `furthest` says which it is.
+    Returns:
+        Columns of LINE, `since` (time of its first row), counts of the statuses of the newest run
+        of each check, `largest_deviation` (of its verdicts on the inverse Fisher, in margins) and
+        `largest_in` (case, backend and metric of that verdict). Empty unless the rows hold
+        verdicts of at least two commits.
     """
-    judged = tables.located(rows[rows["kind"].eq("verdict") & rows["commit"].notna()])
+    judged = tables.with_device(rows[rows["kind"].eq("verdict") & rows["commit"].notna()])
     if judged["commit"].nunique() < 2:
         return pd.DataFrame()
     judged[LINE] = judged[LINE].fillna("")
     since = judged.groupby(LINE)["time"].min().rename("since")
     counts = tables.verdicts(judged, within=LINE).groupby(LINE)["status"].value_counts()
-    counts = counts.unstack(fill_value=0).reindex(columns=COUNTED, fill_value=0)
-    lines = pd.concat([since, counts], axis=1).join(_furthest(judged))
-    lines["furthest"] = lines["furthest"].fillna("")
+    counts = counts.unstack(fill_value=0).reindex(columns=list(tables.COUNTED), fill_value=0)
+    counts.columns = [str(status) for status in tables.COUNTED]
+    lines = pd.concat([since, counts], axis=1).join(_largest_deviation(judged))
+    lines["largest_in"] = lines["largest_in"].fillna("")
     return lines.reset_index().sort_values("since", kind="stable", ignore_index=True)
 
 
-def _furthest(judged: pd.DataFrame) -> pd.DataFrame:
-    """By line: the headline verdict furthest from what was expected, and its distance."""
-    headline = tables.headline(judged, within=LINE)
-    headline["distance"] = np.abs(tables.offsets(headline)[:, 1])
-    headline["furthest"] = headline["case"] + ", " + headline["backend"] + " " + headline["metric"]
-    known = headline[np.isfinite(headline["distance"])]
-    worst = known.sort_values("distance", ascending=False, kind="stable").drop_duplicates(LINE)
-    return worst.set_index(LINE)[["distance", "furthest"]]
+def _largest_deviation(judged: pd.DataFrame) -> pd.DataFrame:
+    """By line: the largest deviation of its verdicts on the inverse Fisher, and where it is."""
+    found = tables.inverse_fisher_verdicts(judged, within=LINE)
+    found["largest_deviation"] = np.abs(tables.deviations_in_margins(found)[:, 1])
+    found["largest_in"] = found["case"] + ", " + found["backend"] + " " + found["metric"]
+    found = found[np.isfinite(found["largest_deviation"])]
+    found = found.sort_values("largest_deviation", ascending=False, kind="stable")
+    return found.drop_duplicates(LINE).set_index(LINE)[["largest_deviation", "largest_in"]]

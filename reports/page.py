@@ -1,4 +1,4 @@
-"""The report: one page that opens offline, and beside it the same for machines."""
+"""The report: an HTML page that opens offline, and files with the same content for programs."""
 
 import re
 from collections import defaultdict
@@ -15,20 +15,21 @@ from markupsafe import Markup
 from invmass.errors import RowsError
 from invmass.results import wording
 from invmass.results.plain_json import finite, plain_json
+from invmass.results.reading import Reading
+from invmass.results.schema import INVERSE_FISHER, Phase
+from invmass.results.status import BY_SEVERITY, Status
 
 from . import evidence, summary, tables, timings
-from .badge import badge_json, badge_svg
+from .badge import badge_json
 from .calibration import error_rates
 from .details import details
 from .figures import calibrated, explored, matrices, speed
 from .history import commits
-from .junit import junit
 from .releases import releases
 
-OPEN = ("fail", "error", "inconclusive")
-MOST_TOLD = 5  # of what does not hold, and of what is known not to, at the top
-MOST_PORTRAYED = 6  # cases
-DOMINANT = np.log(2.0)  # of the logarithm of a ratio
+MAX_LISTED = 5  # failures, and expected failures, at the top of the page
+MAX_CASES_WITH_FIGURES = 6
+DOMINANT = np.log(2.0)  # logarithm of the ratio by which regularisation changes an entry
 
 
 def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
@@ -36,7 +37,7 @@ def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
 
     Args:
         rows: as `load_rows` returns them.
-        folder: is made if need be; files of an older report in it are replaced.
+        folder: created if it does not exist; files of an older report in it are replaced.
 
     Returns:
         The files written, the page first.
@@ -47,16 +48,14 @@ def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
     folder = Path(folder)
     with _writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    flat = flattened(rows)
-    pictures = drawn(rows)
+    flat = with_json_cells(rows)
+    figures = draw_figures(rows)
     texts = {
-        "index.html": html(rows, pictures).encode(),
+        "index.html": html(rows, figures).encode(),
         "summary.md": summary.markdown(rows).encode(),
-        "junit.xml": junit(rows),
         "badge.json": badge_json(rows),
-        "badge.svg": badge_svg(rows),
         "rows.csv": flat.to_csv(index=False).encode(),
-        **{f"figures/{_stem(name)}.svg": svg.encode() for name, svg in pictures.items()},
+        **{f"figures/{_stem(name)}.svg": svg.encode() for name, svg in figures.items()},
     }
     with _writing(folder):
         (folder / "figures").mkdir(exist_ok=True)
@@ -66,37 +65,42 @@ def write_report(rows: pd.DataFrame, folder: Path) -> list[Path]:
     return [folder / name for name in (*texts, "rows.parquet")]
 
 
-def flattened(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with nested and mixed columns as JSON, so that any program reads them."""
+def with_json_cells(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with nested and mixed columns as JSON text, for CSV and parquet."""
     flat = rows.copy()
     for name in flat.columns[[dtype == "object" for dtype in flat.dtypes]]:
-        kinds = {type(value) for value in flat[name] if wording.known(value)}
+        kinds = {type(value) for value in flat[name] if wording.has_value(value)}
         if kinds & {list, dict} or len(kinds) > 1:
             flat[name] = [
-                plain_json(value, ensure_ascii=False) if wording.known(value) else None
+                plain_json(value, ensure_ascii=False) if wording.has_value(value) else None
                 for value in flat[name]
             ]
     return flat
 
 
-def drawn(rows: pd.DataFrame) -> dict[str, str]:
-    """The figures that the rows have something for, as SVG by their names."""
-    pictures = {"effects": matrices.effects(rows), "timings": speed.timings(rows)}
-    for case in _portrayed(rows):
+def draw_figures(rows: pd.DataFrame) -> dict[str, str]:
+    """All figures for which the rows hold data, as SVG by name."""
+    figures = {"effects": matrices.effects(rows), "timings": speed.timings(rows)}
+    for case in _cases_with_figures(rows):
         if case.startswith(tables.NOTEBOOK):
-            pictures[f"ellipses-{case}"] = matrices.ellipses(rows, case)
-        pictures[f"deviation-{case}"] = matrices.deviation_split(rows, case)
+            figures[f"ellipses-{case}"] = matrices.ellipses(rows, case)
+        figures[f"deviation-{case}"] = matrices.deviation_split(rows, case)
     for case in _explored(rows):
-        pictures[f"settings-{case}"] = explored.settings(rows, case)
-        pictures[f"trajectories-{case}"] = explored.trajectories(rows, case)
-    pictures |= {"releases": speed.releases(rows), "curves": speed.curves(rows)}
-    pictures["power"] = calibrated.power(evidence.calibration(rows))
-    return {name: svg for name, svg in pictures.items() if svg}
+        figures[f"settings-{case}"] = explored.settings(rows, case)
+        figures[f"trajectories-{case}"] = explored.trajectories(rows, case)
+    figures |= {"releases": speed.releases(rows), "curves": speed.curves(rows)}
+    figures["power"] = calibrated.power(evidence.calibration(rows))
+    return {name: svg for name, svg in figures.items() if svg}
 
 
-def html(rows: pd.DataFrame, pictures: Mapping[str, str] | None = None) -> str:
-    """The page, self-contained, with figures by the names that `drawn` gives them."""
-    pictures = drawn(rows) if pictures is None else pictures
+def html(rows: pd.DataFrame, figures: Mapping[str, str] | None = None) -> str:
+    """The self-contained page.
+
+    Args:
+        rows: as loaded.
+        figures: as `draw_figures` returns them; drawn if None.
+    """
+    figures = draw_figures(rows) if figures is None else figures
     loader = PackageLoader("invmass.reports", "templates")
     environment = Environment(
         loader=loader,
@@ -111,9 +115,17 @@ def html(rows: pd.DataFrame, pictures: Mapping[str, str] | None = None) -> str:
         "deviation": wording.deviation,
         "plural": wording.plural,
     }
-    environment.tests["known"] = wording.known
-    environment.globals |= {"symbols": wording.SYMBOLS, "known": wording.known, "words": wording}
-    return environment.get_template("page.html.j2").render(_content(rows, pictures))
+    environment.tests["filled"] = wording.has_value
+    environment.globals |= {
+        "Status": Status,
+        "Reading": Reading,
+        "Phase": Phase,
+        "by_severity": BY_SEVERITY,
+        "counted": tables.COUNTED,
+        "has_value": wording.has_value,
+        "words": wording,
+    }
+    return environment.get_template("page.html.j2").render(_content(rows, figures))
 
 
 @contextmanager
@@ -127,46 +139,45 @@ def _writing(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _content(rows: pd.DataFrame, pictures: Mapping[str, str]) -> dict[str, Any]:
+def _content(rows: pd.DataFrame, figures: Mapping[str, str]) -> dict[str, Any]:
     verdicts = tables.verdicts(rows).to_dict("records")
     counts = tables.status_counts(rows)
     statuses = [name for name in counts.columns[:-1] if counts[name].any()]
-    told = details(rows)
+    found = details(rows)
     faults = evidence.faults(rows)
     return {
         "overview": summary.overview(rows),
         "matrices": _matrices(rows),
         "counts": counts.to_dict("index"),
         "statuses": statuses,
-        "figures": defaultdict(Markup, {name: Markup(svg) for name, svg in pictures.items()}),
-        "portraits": _portraits(rows),
+        "figures": defaultdict(Markup, {name: Markup(svg) for name, svg in figures.items()}),
+        "case_figures": _case_figures(rows),
         "timings": timings.timings(rows).to_dict("records"),
         "savings": timings.savings(rows).to_dict("records"),
         "explored": _explored(rows),
         "releases": releases(rows).to_dict("records"),
         "commits": commits(rows).to_dict("records"),
         "exponents": timings.exponents(rows).to_dict("records"),
-        "open": OPEN,
-        "off": _off(rows),
-        "known_failures": tables.known_failures(rows).head(MOST_TOLD).to_dict("records"),
-        "failures": [v for v in verdicts if v["status"] in OPEN],
+        "largest": _largest_deviations(rows),
+        "expected_failures": tables.expected_failures(rows).head(MAX_LISTED).to_dict("records"),
+        "failures": [v for v in verdicts if Status(v["status"]).is_red],
         "verdicts": verdicts,
-        "details": finite(told),
-        "furthest": {i: detail["entries"] for i, detail in told.items() if "entries" in detail},
+        "details": finite(found),
+        "entries": {i: detail["entries"] for i, detail in found.items() if "entries" in detail},
         "calibration": error_rates(evidence.calibration(rows)).to_dict("records"),
         "faults": evidence.fault_table(faults),
-        "unseen": evidence.unseen(faults),
-        "measured": _measured(rows),
+        "undetectable": evidence.undetectable_faults(faults),
+        "measured": _where_measured(rows),
         "provenance": tables.provenance(rows).to_dict("records"),
     }
 
 
 def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """One matrix for each device and dtype: results of two devices are never compared."""
+    """One matrix of verdicts for each device and dtype, whose results are never compared."""
     ids = tables.verdict_matrix(rows, "row_id")
     verdicts = tables.verdicts(rows).to_dict("records")
     by_id = {verdict["row_id"]: verdict for verdict in verdicts}
-    troubles = _troubles(verdicts)
+    problems = _other_problems(verdicts)
     backends: dict[str, int] = {}
     for backend, _ in ids.columns:
         backends[backend] = backends.get(backend, 0) + 1
@@ -177,18 +188,18 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
             cells = []
             for (backend, metric), row_id in chosen.items():
                 verdict = by_id.get(row_id)
-                besides = [
-                    trouble
-                    for trouble in troubles.get((case, backend, device), ())
-                    if trouble["metric"] in (metric, "")
+                others = [
+                    problem
+                    for problem in problems.get((case, backend, device), ())
+                    if problem["metric"] in (metric, "")
                 ]
-                told = [*([verdict] if verdict else []), *besides]
-                statuses = list(dict.fromkeys(each["status"] for each in told))
-                cells.append({"verdict": verdict, "troubles": besides, "statuses": statuses})
+                shown = [*([verdict] if verdict else []), *others]
+                statuses = list(dict.fromkeys(each["status"] for each in shown))
+                cells.append({"verdict": verdict, "problems": others, "statuses": statuses})
             lines.append({"case": case, "cells": cells})
         found.append(
             {
-                "setting": wording.setting(device, dtype),
+                "setting": wording.device_and_dtype(device, dtype),
                 "backends": backends,
                 "columns": list(ids.columns),
                 "lines": lines,
@@ -197,30 +208,30 @@ def _matrices(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
-def _troubles(
+def _other_problems(
     verdicts: list[dict[str, Any]],
 ) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
-    """What else went wrong by case, backend and device, so that a green cell cannot hide it."""
+    """Red verdicts on other claims, by case, backend and device; the matrix shows them too."""
     found: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for verdict in verdicts:
-        if verdict["status"] in OPEN and verdict["claim"] != tables.HEADLINE:
-            place = verdict["case"], verdict["backend"], verdict["device"]
-            found.setdefault(place, []).append(verdict)
+        if Status(verdict["status"]).is_red and verdict["claim"] != INVERSE_FISHER:
+            key = verdict["case"], verdict["backend"], verdict["device"]
+            found.setdefault(key, []).append(verdict)
     return found
 
 
-def _off(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of the metrics that fail the furthest off, and if none fails that of them all."""
-    judged = tables.headline(rows)
-    judged = judged.assign(distance=np.abs(tables.offsets(judged)[:, 1]))
+def _largest_deviations(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """The failures with the largest deviations in margins; if none fails, the largest of all."""
+    judged = tables.inverse_fisher_verdicts(rows)
+    judged = judged.assign(distance=np.abs(tables.deviations_in_margins(judged)[:, 1]))
     judged = judged[np.isfinite(judged["distance"])].sort_values(
         "distance", ascending=False, kind="stable"
     )
-    failed = judged[judged["status"] == "fail"]
-    return (failed.head(MOST_TOLD) if len(failed) else judged.head(1)).to_dict("records")
+    failed = judged[judged["status"] == Status.FAIL]
+    return (failed.head(MAX_LISTED) if len(failed) else judged.head(1)).to_dict("records")
 
 
-def _portraits(rows: pd.DataFrame) -> list[dict[str, Any]]:
+def _case_figures(rows: pd.DataFrame) -> list[dict[str, Any]]:
     parts = tables.deviation_parts(rows)
     return [
         {
@@ -228,37 +239,34 @@ def _portraits(rows: pd.DataFrame) -> list[dict[str, Any]]:
             "parts": parts[parts["case"] == case].to_dict("records"),
             "dominated": dominated,
         }
-        for case, dominated in _portrayed(rows).items()
+        for case, dominated in _cases_with_figures(rows).items()
     ]
 
 
-def _portrayed(rows: pd.DataFrame) -> dict[str, bool]:
-    """The notebook's cases, and those of which regularisation changes an entry most (True).
-
-    Of many, the first.
-    """
+def _cases_with_figures(rows: pd.DataFrame) -> dict[str, bool]:
+    """The first cases of the notebook, or with an entry that regularisation decides (True)."""
     parts = tables.deviation_parts(rows)
     dominated = set(parts["case"][np.abs(np.log(parts["regularisation"])) > DOMINANT])
     cases = [
         case
-        for case in dict.fromkeys(tables.headline(rows)["case"])
+        for case in dict.fromkeys(tables.inverse_fisher_verdicts(rows)["case"])
         if case.startswith(tables.NOTEBOOK) or case in dominated
     ]
-    return {case: case in dominated for case in cases[:MOST_PORTRAYED]}
+    return {case: case in dominated for case in cases[:MAX_CASES_WITH_FIGURES]}
 
 
 def _explored(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows.loc[rows["kind"] == "setting", "case"]))
 
 
-def _measured(rows: pd.DataFrame) -> str:
-    """Where and at which commits the suite itself was measured."""
+def _where_measured(rows: pd.DataFrame) -> str:
+    """The machines and commits of the calibration and of the planted faults."""
     measured = [evidence.calibration(rows), evidence.faults(rows)]
-    told = {name: pd.concat([each[name] for each in measured]) for name in ("machine", "commit")}
-    machines, commits = (", ".join(values.dropna().unique()) for values in told.values())
+    values = {name: pd.concat([each[name] for each in measured]) for name in ("machine", "commit")}
+    machines, commits = (", ".join(column.dropna().unique()) for column in values.values())
     return f"{machines}; {commits}"
 
 
 def _stem(name: str) -> str:
-    """A figure's name as that of a file."""
+    """The file name of a figure, without suffix."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")

@@ -1,9 +1,9 @@
-"""Seconds of rounds before and after: how many times as long, and whether by more than chance.
+"""Compares the seconds of two sets of timing rounds: their ratio, its interval, and a test.
 
-It knows arrays, and no rows. The test is that of Mann and Whitney (Annals of Mathematical
-Statistics 18, 1947), one-sided, exact. The interval is its inversion (Hodges and Lehmann, ibid. 34,
-1963; Moses in Hollander and Wolfe, Nonparametric Statistical Methods, 1999, §4.3): of all quotients
-of a round after and one before, so many are cut off at each end.
+The functions take arrays, not rows. The test is the exact one-sided test of Mann and Whitney
+(Annals of Mathematical Statistics 18, 1947). The confidence interval of the ratio inverts that test
+(Hodges and Lehmann, ibid. 34, 1963; Moses in Hollander and Wolfe, Nonparametric Statistical
+Methods, 1999, §4.3): its ends are order statistics of all ratios of a new round to a base round.
 """
 
 import math
@@ -16,17 +16,20 @@ import numpy as np
 import scipy.stats
 
 CONFIDENCE = 0.99  # of the interval, both sides together
-EXACT = 10_000  # pairs of rounds; beyond, the normal approximation is as good
+EXACT = 10_000  # pairs of rounds; for more, the normal approximation is used
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """What rounds after and before amount to.
+    """The seconds of new rounds compared with those of base rounds.
 
     Attributes:
-        base, new: medians, in seconds.
-        low, high: interval of the ratio; None if there are too few rounds for one.
-        p_slower, p_faster: of one-sided tests against no difference.
+        base: median of the base rounds, in seconds.
+        new: median of the new rounds, in seconds.
+        low: lower end of the confidence interval of the ratio; None if there are too few rounds.
+        high: upper end, likewise.
+        p_slower: p-value of the one-sided test for the new rounds being slower.
+        p_faster: p-value of the one-sided test for the new rounds being faster.
     """
 
     base: float
@@ -38,12 +41,17 @@ class Ratio:
 
     @property
     def ratio(self) -> float:
-        """Of the medians, new over base."""
+        """Median of the new rounds over that of the base rounds."""
         return self.new / self.base
 
 
 def compare_rounds(base: Sequence[float], new: Sequence[float]) -> Ratio:
-    """Ratio of the rounds after to those before, with its interval and tests; all positive."""
+    """Ratio of new to base rounds, with its confidence interval and one-sided tests.
+
+    Args:
+        base: seconds of the base rounds, all positive.
+        new: seconds of the new rounds, all positive.
+    """
     before, after = np.asarray(base, dtype=float), np.asarray(new, dtype=float)
     quotients = np.sort((after[:, None] / before).ravel())
     cut = _cut_off(len(after), len(before))
@@ -58,9 +66,11 @@ def compare_rounds(base: Sequence[float], new: Sequence[float]) -> Ratio:
 
 
 def noise(turns: Sequence[Sequence[float] | np.ndarray]) -> float:
-    """How far two turns of the same are apart: ratio of their medians, 1 if there is but one.
+    """Ratio (at least 1) of the medians of two turns of one timing; 1 if there is only one turn.
 
-    Of several turns the median over all pairs, which one bad turn does not spoil.
+    Args:
+        turns: seconds of the rounds of each turn. If there are more than two turns, the result is
+            the median over all pairs, which is robust against one bad turn.
     """
     medians = [float(np.median(turn)) for turn in turns]
     pairs = [max(pair) / min(pair) for pair in combinations(medians, 2)]
@@ -68,19 +78,24 @@ def noise(turns: Sequence[Sequence[float] | np.ndarray]) -> float:
 
 
 def smallest_p(base: int, new: int) -> float:
-    """What the test gives at the least: where every round after is slower than all before."""
+    """The smallest possible p-value, where every new round is slower than all base rounds.
+
+    Args:
+        base: number of base rounds.
+        new: number of new rounds.
+    """
     return 1 / math.comb(base + new, new)
 
 
 def level_of_each(level: float, smallest: Sequence[float]) -> float:
     """The level of each test, so that the probability of any wrong rejection is at most `level`.
 
-    It is divided among the tests that can reach their share of it (Tarone, Biometrics 46, 1990):
-    the others reject nothing, and so cost nothing.
+    Only the tests that can reach their share of it count (Tarone, Biometrics 46, 1990); the others
+    can never reject.
 
     Args:
         level: of all tests together.
-        smallest: the smallest p that each can give.
+        smallest: the smallest p-value that each test can give.
     """
     shares = 1
     while sum(p < level / shares for p in smallest) > shares:
@@ -89,7 +104,7 @@ def level_of_each(level: float, smallest: Sequence[float]) -> float:
 
 
 def rounds_needed(level: float) -> int:
-    """Rounds before, and as many after, from which on a test can reach its level."""
+    """The smallest number of rounds on each side with which a test can reach its level."""
     rounds = 1
     while smallest_p(rounds, rounds) >= level:
         rounds += 1
@@ -97,9 +112,10 @@ def rounds_needed(level: float) -> int:
 
 
 def _p_larger(these: np.ndarray, those: np.ndarray) -> float:
-    """That these are as large by chance alone; a tie counts against it, so that p is exact or more.
+    """One-sided p-value for `these` being larger than `those`.
 
-    A clock that is coarse makes ties, for which there is no exact distribution.
+    A coarse clock makes ties, for which there is no exact distribution. They are broken in favour
+    of the null hypothesis, so that the p-value is exact or too large.
     """
     order = np.lexsort(
         (np.repeat([0, 1], [len(these), len(those)]), np.concatenate([these, those]))
@@ -115,14 +131,15 @@ def _p_larger(these: np.ndarray, those: np.ndarray) -> float:
 
 @cache
 def _cut_off(these: int, those: int) -> int:
-    """The largest k for which fewer than k of the pairs are in order with half the error or less.
+    """The rank k of the ends of the confidence interval: the k-th smallest and k-th largest ratio.
 
-    The interval of the ratio goes from the k-th quotient to the k-th last.
+    It is the largest k for which the Mann-Whitney statistic is below k with at most half the error
+    probability; 0 if there is none.
     """
     error, pairs = (1 - CONFIDENCE) / 2, these * those
     if pairs > EXACT:
-        spread = math.sqrt(pairs * (these + those + 1) / 12)
-        return math.floor(pairs / 2 + scipy.stats.norm.ppf(error) * spread)
+        deviation = math.sqrt(pairs * (these + those + 1) / 12)
+        return math.floor(pairs / 2 + scipy.stats.norm.ppf(error) * deviation)
     # ways[k, u]: to place k rounds among `those` so that u pairs are in order
     ways = np.zeros((these + 1, pairs + 1))
     ways[:, 0] = 1

@@ -1,4 +1,4 @@
-"""What the rows amount to: in one sentence, and as markdown for the summary of a CI job."""
+"""The run as a whole: in a few sentences, and as Markdown for the summary of a CI job."""
 
 import re
 from dataclasses import dataclass
@@ -7,97 +7,98 @@ from typing import Any
 import pandas as pd
 
 from invmass.results import wording
+from invmass.results.reading import Reading
+from invmass.results.status import BY_SEVERITY, Status
 
 from . import tables
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The run in a nutshell.
+    """The run in a few sentences.
 
     Attributes:
-        sentence: what was checked, how often and at which error rate.
+        sentence: what was checked and at which error rate.
         result: the outcome, with the count of each status.
-        status: the status by which the run as a whole is to be coloured.
-        note: what the newest rows have replaced; empty if nothing.
+        status: the status of the run as a whole: the worst of its checks, or pass. If nothing was
+            checked it is inconclusive.
+        note: how many older verdicts newer ones have replaced; empty if none.
     """
 
     sentence: str
     result: str
-    status: str
+    status: Status
     note: str
 
 
 def overview(rows: pd.DataFrame) -> Overview:
-    """Sum the rows up. A run that decided nothing is not a green one."""
+    """Summarise the run. A run in which nothing was tested is not green."""
     newest = tables.verdicts(rows)
-    readings = _readings(tables.headline(rows))
     counts = newest["status"].value_counts()
-    present = [status for status in tables.STATUSES if counts.get(status, 0)]
-    told = ", ".join(_count(counts[status], status) for status in present)
-    status: str
-    bad = [status for status in ("fail", "error", "inconclusive") if status in present]
-    if bad:
-        status, opening = bad[0], _OPENINGS[bad[0]]
-    elif "expected failure" in present:
-        status, opening = "pass", "Every claim that was checked holds, but for those known to fail"
-    elif "pass" in present:
-        status, opening = "pass", "Every claim that was checked holds"
+    present = [status for status in BY_SEVERITY if counts.get(status, 0)]
+    if not present or present == [Status.SKIPPED]:
+        status, opening = Status.INCONCLUSIVE, "Nothing was checked"
+    elif present[0].is_red:
+        status, opening = present[0], "Not all checks pass"
+    elif Status.EXPECTED_FAILURE in present:
+        status, opening = Status.PASS, "All checks pass, except for expected failures"
     else:
-        status, opening = "inconclusive", "Nothing was checked"
-    result = f"{opening}: {told}." if told else f"{opening}."
+        status, opening = Status.PASS, "All checks pass"
+    listed = ", ".join(_count(counts[status], status) for status in present)
+    result = f"{opening}: {listed}." if listed else f"{opening}."
+    readings = _readings(tables.inverse_fisher_verdicts(rows))
     return Overview(f"{_sentence(newest)}{readings}", result, status, _note(rows))
 
 
 def markdown(rows: pd.DataFrame) -> str:
-    """Sentence, counts by backend, matrix of verdicts, and what failed with its command."""
-    told = overview(rows)
+    """Overview, counts by backend, matrix of verdicts, and failures with their commands."""
+    found = overview(rows)
     blocks = [
         "# Inverse mass matrix against inverse Fisher",
-        told.sentence,
-        f"**{wording.SYMBOLS[told.status]} {told.result}**",
-        *([told.note] if told.note else []),
-        "## Verdicts by backend",
+        found.sentence,
+        f"**{found.status.symbol} {found.result}**",
+        *([found.note] if found.note else []),
+        "## Checks by backend",
         _counts(rows),
-        "## M⁻¹ over the inverse Fisher: case by backend and metric",
+        "## M⁻¹ / inverse Fisher, by case, backend and metric",
         _matrix(rows),
         *_failures(rows),
-        *_known_failures(rows),
+        *_expected_failures(rows),
     ]
     return "\n\n".join(blocks) + "\n"
 
 
-_OPENINGS = {
-    "fail": "Not every claim holds",
-    "error": "Some checks broke down",
-    "inconclusive": "Some claims are left open",
-}
-
-
 def _sentence(newest: pd.DataFrame) -> str:
-    decided = newest[~newest["status"].isin(tables.UNDECIDED)]
-    backends = sorted(set(decided["backend"]) - {""}) or ["no backend"]
+    tested = newest[newest["status"].isin([s for s in Status if s.was_tested])]
+    backends = sorted(set(tested["backend"]) - {""}) or ["no backend"]
     opening = (
-        f"{wording.plural(len(decided), 'verdict')} on "
-        f"{wording.plural(decided['case'].nunique(), 'case')} say whether the inverse mass matrix "
-        f"that {wording.listed(backends)} tuned is the one that the posterior's geometry calls for"
+        f"{wording.plural(len(tested), 'check')} on "
+        f"{wording.plural(tested['case'].nunique(), 'case')} tested whether "
+        f"{wording.joined(backends)} tuned the inverse mass matrix M⁻¹ that the posterior’s "
+        "geometry calls for, and whether draws and diagnostics are right."
     )
-    alphas = pd.to_numeric(decided["alpha"], errors="coerce").dropna()
+    alphas = pd.to_numeric(tested["alpha"], errors="coerce").dropna()
     if not (alphas > 0).any():
-        return f"{opening}."
+        return opening
     return (
-        f"{opening}; each errs with a probability of at most α = {wording.rate(alphas.max())}, "
-        f"all of them together with at most {wording.rate(min(1.0, alphas.sum()))}."
+        f"{opening} Each verdict is wrong with probability at most "
+        f"α = {wording.error_rate(alphas.max())}; the probability that any of them is wrong is at "
+        f"most {wording.error_rate(min(1.0, alphas.sum()))}."
     )
 
 
-def _readings(headline: pd.DataFrame) -> str:
-    """How many combinations match the inverse Fisher, differ from it as documented, and so on."""
-    counts = headline["reading"].dropna().value_counts()
+def _readings(verdicts: pd.DataFrame) -> str:
+    """The number of combinations with each reading."""
+    counts = verdicts["reading"].dropna().value_counts()
     if not len(counts):
         return ""
-    told = ", ".join(f"{reading} in {count}" for reading, count in counts.items())
-    return f" M⁻¹ over the inverse Fisher itself, of {counts.sum()} combinations: {told}."
+    listed = ", ".join(
+        f"{reading} ({counts[reading]})" for reading in Reading if counts.get(reading, 0)
+    )
+    return (
+        " Reading of M⁻¹ against the inverse Fisher itself, in "
+        f"{wording.plural(counts.sum(), 'combination')} of case, backend and metric: {listed}."
+    )
 
 
 def _note(rows: pd.DataFrame) -> str:
@@ -105,12 +106,14 @@ def _note(rows: pd.DataFrame) -> str:
     if older.empty:
         return ""
     counts = older["status"].value_counts()
-    told = ", ".join(_count(count, status) for status, count in counts.items())
-    return f"Newer verdicts of the same checks replace {len(older)} older: {told}."
+    listed = ", ".join(_count(count, status) for status, count in counts.items())
+    return f"Left out: older verdicts of checks that were repeated later ({listed})."
 
 
 def _count(count: int, status: str) -> str:
-    return wording.plural(count, status) if status == "expected failure" else f"{count} {status}"
+    if status == Status.EXPECTED_FAILURE:
+        return wording.plural(count, status)
+    return f"{count} {status}"
 
 
 def _counts(rows: pd.DataFrame) -> str:
@@ -119,68 +122,64 @@ def _counts(rows: pd.DataFrame) -> str:
         ["backend", *counts.columns],
         [
             [name, *(str(count) if count else "·" for count in line)]
-            for name, *line in _lines(counts)
+            for name, *line in counts.itertuples(index=True, name=None)
         ],
     )
 
 
 def _matrix(rows: pd.DataFrame) -> str:
     status = tables.verdict_matrix(rows)
-    told = tables.verdict_matrix(rows, "told")
+    summary = tables.verdict_matrix(rows, "summary")
     blocks = []
     for device, dtype in dict.fromkeys(index[:2] for index in status.index):
         lines = []
         for case in status.loc[device, dtype].index:
-            cells = (frame.loc[(device, dtype, case)] for frame in (status, told))
+            cells = (frame.loc[(device, dtype, case)] for frame in (status, summary))
             lines.append([case, *(_cell(*cell) for cell in zip(*cells, strict=True))])
         header = [f"{backend} {metric}".strip() for backend, metric in status.columns]
-        title = f"case ({wording.setting(device, dtype)})"
+        title = f"case ({wording.device_and_dtype(device, dtype)})"
         blocks.append(_table([title, *header], lines))
     return "\n\n".join(blocks) or "No verdicts."
 
 
-def _cell(status: Any, told: Any) -> str:
-    if not wording.known(status):
+def _cell(status: Any, summary: Any) -> str:
+    if not wording.has_value(status):
         return "·"
-    return f"{wording.SYMBOLS[status]} {status} {told}".rstrip()
+    return f"{Status(status).symbol} {status} {summary}".rstrip()
 
 
 def _failures(rows: pd.DataFrame) -> list[str]:
-    newest = tables.verdicts(rows)
-    failed = newest[newest["status"].isin(("fail", "error", "inconclusive"))]
-    blocks = ["## Failures"] if len(failed) else []
-    for verdict in failed.to_dict("records"):
+    newest = tables.verdicts(rows).to_dict("records")
+    failed = [verdict for verdict in newest if Status(verdict["status"]).is_red]
+    blocks = ["## Failures"] if failed else []
+    for verdict in failed:
+        status = Status(verdict["status"])
         blocks.append(
-            f"### {wording.SYMBOLS[verdict['status']]} {verdict['status']}: "
-            f"{_escaped(verdict['case'])}, {_escaped(wording.place(verdict))}: "
-            f"{_escaped(verdict['claim'])}"
+            f"### {status.symbol} {status}: {_escaped(verdict['case'])}, "
+            f"{_escaped(wording.backend_and_metric(verdict))}: {_escaped(verdict['claim'])}"
         )
-        if effect := wording.effect(verdict):
-            blocks.append(_escaped(effect))
+        if estimate := wording.estimate_line(verdict):
+            blocks.append(_escaped(estimate))
         blocks += [
-            _fenced(str(verdict[name]), language)
+            _fenced(wording.without_terminal_codes(verdict[name]), language)
             for name, language in (("message", "text"), ("command", "sh"))
-            if wording.known(verdict[name])
+            if wording.has_value(verdict[name])
         ]
     return blocks
 
 
-def _known_failures(rows: pd.DataFrame) -> list[str]:
-    known = tables.known_failures(rows)
+def _expected_failures(rows: pd.DataFrame) -> list[str]:
     lines = [
-        f"- {_escaped(wording.place(verdict))} on {_escaped(verdict['case'])}, "
+        f"- {_escaped(wording.backend_and_metric(verdict))} on {_escaped(verdict['case'])}, "
         f"{_escaped(verdict['claim'])}: {_escaped(verdict['message'])}"
-        for verdict in known.to_dict("records")
+        for verdict in tables.expected_failures(rows).to_dict("records")
     ]
-    return ["## Known to fail", "\n".join(lines)] if lines else []
+    return ["## Expected failures", "\n".join(lines)] if lines else []
 
 
 def _table(header: list[str], lines: list[list[str]]) -> str:
-    return wording.markdown([*map(_escaped, header)], ([*map(_escaped, line)] for line in lines))
-
-
-def _lines(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-    return list(frame.itertuples(index=True, name=None))
+    escaped = ([*map(_escaped, line)] for line in lines)
+    return wording.markdown_table([*map(_escaped, header)], escaped)
 
 
 def _escaped(text: Any) -> str:

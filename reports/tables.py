@@ -1,7 +1,7 @@
-"""Tables derived from rows: what the pages show, and nothing that the rows do not say.
+"""Tables derived from rows, from which pages and figures are made.
 
-Every function takes the rows of `load_rows` and returns a new frame. Where a check was made more
-than once, its newest row counts.
+Every function takes the rows of `load_rows` and returns a new frame. If a check was run more than
+once, its newest run counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,30 +11,35 @@ import numpy as np
 import pandas as pd
 
 from invmass.results import wording
+from invmass.results.schema import INVERSE_FISHER
+from invmass.results.status import BY_SEVERITY, Status, parse_status
 
-HEADLINE = "inverse Fisher"
-NOTEBOOK = "notebook-"  # the cases that come first, and in pictures
-STATUSES = ("fail", "error", "inconclusive", "expected failure", "skipped", "pass")
-UNDECIDED = ("error", "skipped")
+NOTEBOOK = "notebook-"  # cases with this prefix come first, and have figures of ellipses
 COMBINATION = ("case", "backend", "metric", "device", "dtype")
-PLACE = ("machine", "device", "dtype")  # never mixed in one line of a history
-EFFECT = ("deviation", "deviation_low", "deviation_high", "band_low", "band_high")
+HARDWARE = ("machine", "device", "dtype")  # never mixed in one line of a history
+DEVIATION = ("deviation", "deviation_low", "deviation_high", "band_low", "band_high")
 INTERVAL = ("entry", "found", "low", "high", "expected", "margin", "scale")
+COUNTED = tuple(status for status in BY_SEVERITY if status is not Status.SKIPPED)  # in histories
 PARTS = ("geometry", "regularisation", "remainder")
 
 
 def verdicts(rows: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
-    """The newest verdict of each check, worst status first, with the columns of EFFECT.
+    """The newest verdict of each check, worst status first.
 
-    On the log scale a deviation is `found / expected - 1`, on the linear one `found - expected`.
-    Rows that differ in one of the columns `within` replace none of each other.
+    Args:
+        rows: as loaded.
+        within: columns, such as "commit", for each value of which the newest verdict is wanted.
+
+    Returns:
+        The rows with the columns of DEVIATION added. On the log scale a deviation is
+        `found / expected - 1`, on the linear one `found - expected`; the band is the margin around
+        the expected value, in units of `found`.
     """
     newest = _judged(rows, newest=True, within=within)
-    # A status that nobody defined must not pass for a green one.
-    newest["status"] = newest["status"].where(newest["status"].isin(STATUSES), "error")
-    newest["rank"] = newest["status"].map(STATUSES.index)
-    newest = in_order(newest).sort_values("rank", kind="stable").drop(columns="rank")
-    return _with_effect(newest.reset_index(drop=True))
+    newest["status"] = newest["status"].map(lambda status: str(parse_status(status)))
+    newest["rank"] = newest["status"].map(lambda status: BY_SEVERITY.index(Status(status)))
+    newest = in_table_order(newest).sort_values("rank", kind="stable").drop(columns="rank")
+    return _with_deviation(newest.reset_index(drop=True))
 
 
 def superseded(rows: pd.DataFrame) -> pd.DataFrame:
@@ -42,44 +47,49 @@ def superseded(rows: pd.DataFrame) -> pd.DataFrame:
     return _judged(rows, newest=False).reset_index(drop=True)
 
 
-def headline(rows: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
-    """The verdict of each combination on the inverse Fisher, by case, backend and metric.
+def inverse_fisher_verdicts(rows: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
+    """The verdict of each combination on the claim "inverse Fisher", by case, backend and metric.
 
-    The column "told" puts it into words: the ratio to the inverse Fisher itself and its reading, or
-    of rows that have none how far it is from what was expected.
+    Args:
+        rows: as loaded.
+        within: as in `verdicts`.
+
+    Returns:
+        One row for each combination. The column "summary" is a text: the ratio to the inverse
+        Fisher and its reading; for rows without a reading, the deviation from the expected ratio.
     """
     newest = verdicts(rows, within)
-    chosen = newest[newest["claim"] == HEADLINE].drop_duplicates([*COMBINATION, *within])
-    chosen = in_order(chosen).reset_index(drop=True)
-    told = [
-        wording.reading(row)
+    chosen = newest[newest["claim"] == INVERSE_FISHER].drop_duplicates([*COMBINATION, *within])
+    chosen = in_table_order(chosen).reset_index(drop=True)
+    summary = [
+        wording.reading_sentence(row)
         or (
             wording.deviation(row["deviation"], row["scale"])
-            if wording.known(row["deviation"])
+            if wording.has_value(row["deviation"])
             else ""
         )
         for row in chosen.to_dict("records")
     ]
-    return chosen.assign(told=told)
+    return chosen.assign(summary=summary)
 
 
 def verdict_matrix(rows: pd.DataFrame, value: str = "status") -> pd.DataFrame:
-    """One column of the headline verdicts as a matrix.
+    """One column of the verdicts on the inverse Fisher as a matrix.
 
     Args:
         rows: as loaded.
-        value: a column of `headline`; "status" and "told" are the usual ones.
+        value: a column of `inverse_fisher_verdicts`, such as "status" or "summary".
 
     Returns:
         Index (device, dtype, case), one row for each case of the rows, whether judged or not;
-        columns (backend, metric); what was not judged is missing.
+        columns (backend, metric). A combination that was not judged is missing (NaN).
     """
-    chosen, newest = headline(rows), in_order(verdicts(rows))
+    chosen, newest = inverse_fisher_verdicts(rows), in_table_order(verdicts(rows))
     settings = (chosen if len(chosen) else newest)[["device", "dtype"]].drop_duplicates()
     cases = newest[["device", "case"]].drop_duplicates()
     index = settings.merge(cases, on="device", sort=False)
     # All cases in one order of columns.
-    columns = in_order(chosen.assign(case=""))[["backend", "metric"]].drop_duplicates()
+    columns = in_table_order(chosen.assign(case=""))[["backend", "metric"]].drop_duplicates()
     matrix = pd.DataFrame(
         index=pd.MultiIndex.from_frame(index),
         columns=pd.MultiIndex.from_frame(columns),
@@ -93,39 +103,47 @@ def verdict_matrix(rows: pd.DataFrame, value: str = "status") -> pd.DataFrame:
 
 
 def interval_list(rows: pd.DataFrame) -> pd.DataFrame:
-    """Every judged entry of every verdict, with row_id, claim, status and the columns of EFFECT."""
-    kept = ("row_id", *COMBINATION, "claim", "status")
-    entries = _exploded(verdicts(rows), "intervals", kept, INTERVAL)
+    """Every judged entry of every verdict.
+
+    Returns:
+        Columns row_id, claim, status, those of COMBINATION, INTERVAL and DEVIATION.
+    """
+    columns = ("row_id", *COMBINATION, "claim", "status")
+    entries = _exploded(verdicts(rows), "intervals", columns, INTERVAL)
     numbers = list(INTERVAL[1:6])
     entries[numbers] = entries[numbers].apply(pd.to_numeric, errors="coerce").astype(float)
-    return _with_effect(entries)
+    return _with_deviation(entries)
 
 
 def deviation_parts(rows: pd.DataFrame) -> pd.DataFrame:
-    """The ratio of M⁻¹ to the inverse Fisher, entry by entry, as a product of named ratios."""
-    parts = _exploded(headline(rows), "parts", COMBINATION, ("entry", *PARTS))
+    """The ratio of M⁻¹ to the inverse Fisher, entry by entry, as a product of named ratios.
+
+    Returns:
+        Columns of COMBINATION, entry, those of PARTS, and ratio, which is their product.
+    """
+    parts = _exploded(inverse_fisher_verdicts(rows), "parts", COMBINATION, ("entry", *PARTS))
     parts[list(PARTS)] = parts[list(PARTS)].apply(pd.to_numeric, errors="coerce")
     parts["ratio"] = parts[list(PARTS)].prod(axis=1, skipna=False)
     return parts
 
 
 def status_counts(rows: pd.DataFrame) -> pd.DataFrame:
-    """How often each backend (index) met each status (columns, best first), and "total"."""
+    """The number of checks by backend (index) and status (columns, best first), and "total"."""
     newest = verdicts(rows)
     counts = pd.crosstab(newest["backend"].replace("", "no backend"), newest["status"])
-    counts = counts.reindex(columns=list(reversed(STATUSES)), fill_value=0)
+    counts = counts.reindex(columns=[str(status) for status in reversed(BY_SEVERITY)], fill_value=0)
     counts["total"] = counts.sum(axis=1)
     return counts.rename_axis(index="backend", columns=None)
 
 
-def known_failures(rows: pd.DataFrame) -> pd.DataFrame:
-    """The newest verdicts that fail as expected; `message` says why they are."""
+def expected_failures(rows: pd.DataFrame) -> pd.DataFrame:
+    """The newest verdicts that fail as expected; `message` gives the reason."""
     newest = verdicts(rows)
-    return newest[newest["status"] == "expected failure"]
+    return newest[newest["status"] == Status.EXPECTED_FAILURE]
 
 
 def provenance(rows: pd.DataFrame) -> pd.DataFrame:
-    """Versions and machine: columns item and value, several values of one item side by side."""
+    """Versions and machine: columns item and value; several values are separated by semicolons."""
     items: dict[str, dict[str, None]] = {}
     for name in ("machine", "cores", "device", "dtype", "python", "commit", "run_id"):
         item = "cores of a process" if name == "cores" else name
@@ -136,19 +154,19 @@ def provenance(rows: pd.DataFrame) -> pd.DataFrame:
     times = rows["time"].dropna().astype(str)
     items["first row"] = _distinct(times.iloc[:1])
     items["last row"] = _distinct(times.iloc[-1:])
-    known = [(name, "; ".join(values)) for name, values in items.items() if values]
-    return pd.DataFrame(known, columns=["item", "value"])
+    stated = [(name, "; ".join(values)) for name, values in items.items() if values]
+    return pd.DataFrame(stated, columns=["item", "value"])
 
 
 def records(cell: Any) -> list[dict[str, Any]]:
-    """A cell that holds a list of records; empty if there is none."""
+    """The records in a field that holds a list of them; empty if the field is empty."""
     return [record for record in cell if isinstance(record, dict)] if isinstance(cell, list) else []
 
 
-def located(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the device and dtype of their run where they lack them; else missing names are "".
+def with_device(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows, with device and dtype filled in from other rows of the same run.
 
-    A check that broke down before it began does not say where; the rest of its run does.
+    The row of a check that raised an error early has neither. Other missing names become "".
     """
     rows = rows.copy()
     rows["run_id"] = rows["run_id"].astype(object).fillna("")
@@ -157,23 +175,23 @@ def located(rows: pd.DataFrame) -> pd.DataFrame:
     for name in ("device", "dtype"):
         stated = rows.dropna(subset=name)
         of_run = stated.groupby("run_id")[name].agg(lambda values: list(values.unique()))
-        known = {run: values[0] for run, values in of_run.items() if len(values) == 1}
-        rows[name] = rows[name].where(rows[name].notna(), rows["run_id"].map(known))
+        unique = {run: values[0] for run, values in of_run.items() if len(values) == 1}
+        rows[name] = rows[name].where(rows[name].notna(), rows["run_id"].map(unique))
         if stated[name].nunique() == 1:
             rows[name] = stated[name].iloc[0]
     rows[list(COMBINATION)] = rows[list(COMBINATION)].astype(object).fillna("")
     return rows
 
 
-def in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """By case, backend and metric: an order that does not depend on who finished first."""
-    known = {"diagonal": "0", "dense": "1"}
+def in_table_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sorted by case, backend and metric, whatever the order in which the checks finished."""
+    first_metrics = {"diagonal": "0", "dense": "1"}
     keys = pd.DataFrame(
         {
             "setting": frame["device"] + " " + frame["dtype"],
             "case": [(not str(name).startswith(NOTEBOOK), name) for name in frame["case"]],
             "backend": frame["backend"],
-            "metric": [known.get(name, f"2{name}") for name in frame["metric"]],
+            "metric": [first_metrics.get(name, f"2{name}") for name in frame["metric"]],
         },
         index=frame.index,
     )
@@ -181,21 +199,29 @@ def in_order(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _judged(rows: pd.DataFrame, *, newest: bool, within: Sequence[str] = ()) -> pd.DataFrame:
-    """Verdicts of the run that made the same check last, or those of the runs before it, located.
+    """Verdicts of the newest run of each check, or those of older runs, with their device.
 
-    Of a run all rows count, even those of one claim: its last must not hide that its first failed.
+    All rows of a run count, even several of one claim: the last must not hide that one failed.
     """
     where = [*COMBINATION, "run_id"]
     judged = rows[rows["kind"] == "verdict"]
-    keys = located(judged[[*where, "claim"]])  # of all columns it would take long
+    keys = with_device(judged[[*where, "claim"]])  # with all columns this would be slow
     by = [*(keys[name] for name in (*COMBINATION, "claim")), *(judged[name] for name in within)]
     runs = keys.groupby(by, dropna=False)["run_id"]
     chosen = (keys["run_id"] == runs.transform("last")).to_numpy() == newest
     return judged[chosen].assign(**{name: keys[name].to_numpy()[chosen] for name in where})
 
 
-def offsets(frame: pd.DataFrame) -> np.ndarray:
-    """Low, found and high as distances from what was expected, in margins; (n, 3)."""
+def deviations_in_margins(frame: pd.DataFrame) -> np.ndarray:
+    """Low, found and high as signed distances from the expected value, in margins.
+
+    Args:
+        frame: n rows with the columns of INTERVAL.
+
+    Returns:
+        Shape (n, 3); on the log scale distances are differences of logarithms. NaN or infinite
+        where a number is missing or not positive.
+    """
     numbers = frame[["low", "found", "high", "expected", "margin"]].apply(
         pd.to_numeric, errors="coerce"
     )
@@ -211,7 +237,7 @@ def offsets(frame: pd.DataFrame) -> np.ndarray:
         )
 
 
-def _with_effect(frame: pd.DataFrame) -> pd.DataFrame:
+def _with_deviation(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy()
     log = frame["scale"].eq("log").to_numpy(dtype=bool)
     found, low, high, expected, margin = (
@@ -227,15 +253,16 @@ def _with_effect(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _exploded(
-    frame: pd.DataFrame, column: str, kept: Iterable[str], fields: Iterable[str]
+    frame: pd.DataFrame, column: str, columns: Iterable[str], fields: Iterable[str]
 ) -> pd.DataFrame:
-    kept, fields = list(kept), list(fields)
+    """One line for each record in a column of lists: the row's columns and the record's fields."""
+    columns, fields = list(columns), list(fields)
     lines = [
-        {name: row[name] for name in kept} | {name: record.get(name) for name in fields}
+        {name: row[name] for name in columns} | {name: record.get(name) for name in fields}
         for row in frame.to_dict("records")
         for record in records(row[column])
     ]
-    return pd.DataFrame(lines, columns=[*kept, *fields])
+    return pd.DataFrame(lines, columns=[*columns, *fields])
 
 
 def _distinct(values: pd.Series) -> dict[str, None]:

@@ -87,5 +87,5 @@ def test_the_density_beneath_the_paths_is_that_of_the_case(name: str) -> None:
 
 
 def test_trajectories_are_on_the_page(rows: pd.DataFrame) -> None:
-    assert "step size: 0.3 of" in explored.trajectories(rows, "lecture_gaussian-normal")
-    assert "paths over contours of the density" in html(rows)
+    assert "step size: 0.3 ×" in explored.trajectories(rows, "lecture_gaussian-normal")
+    assert "trajectories over contours of the density" in html(rows)

@@ -44,16 +44,16 @@ def test_each_commit_has_a_line_of_its_newest_verdicts(rows: pd.DataFrame) -> No
     older, newer = commits(rows).to_dict("records")
     assert (older["commit"], older["pass"], older["fail"]) == ("b-older", 2, 0)
     assert (newer["commit"], newer["pass"], newer["fail"]) == ("a-newer", 1, 1)
-    assert older["furthest"] == "nile, blackjax dense"
-    assert newer["furthest"] == "paired, blackjax dense"
-    assert [older["distance"], newer["distance"]] == pytest.approx([0.5, 2.0])
+    assert older["largest_in"] == "nile, blackjax dense"
+    assert newer["largest_in"] == "paired, blackjax dense"
+    assert [older["largest_deviation"], newer["largest_deviation"]] == pytest.approx([0.5, 2.0])
 
 
 def test_commits_are_on_the_page_where_there_are_two(rows: pd.DataFrame) -> None:
-    assert "Over commits" in html(rows)
+    assert "Changes over commits" in html(rows)
     one = rows[rows["commit"] != "a-newer"]
     assert commits(one).empty
-    assert "Over commits" not in html(one)
+    assert "Changes over commits" not in html(one)
 
 
 def test_wheel_names_the_commit_of_the_checkout_that_it_is_called_in(

@@ -108,9 +108,9 @@ def shown(page: Any) -> list[str]:
 
 
 def test_front_says_which_metric_is_off_by_how_much_and_which_way(visit: Any, index: Path) -> None:
-    (line,) = visit(index).locator(".off li").all_inner_texts()
+    (line,) = visit(index).locator(".largest li").all_inner_texts()
     assert line.startswith(f"✗ fail {FAULT}, dense on notebook-normal: S[1,0] is ")
-    assert "below what was expected of it (interval −" in line
+    assert "below its expected value (interval −" in line
 
 
 def test_filter_keeps_what_is_named_and_ticked(visit: Any, index: Path) -> None:
@@ -165,8 +165,8 @@ def test_detail_says_what_the_row_says(visit: Any, index: Path, rows: pd.DataFra
     row = rows[rows["status"] == "fail"].iloc[0]
     assert row["command"] in told
     assert f"{row['replicates']:.0f} of at most {row['cap']:.0f}" in told
-    verdict = tables.headline(rows).set_index("status").loc["fail"].to_dict()
-    assert f"{InverseFisher.name} – {wording.told(verdict)}." in told
+    verdict = tables.inverse_fisher_verdicts(rows).set_index("status").loc["fail"].to_dict()
+    assert f"{InverseFisher.name}: {wording.deviation_sentence(verdict)}." in told
     entries = dialog.locator("table").first.locator("tbody tr")
     assert entries.count() == len(row["intervals"])
     assert dialog.locator("svg.ellipses circle").count() == len(row["tuned"]) + 3
@@ -234,7 +234,7 @@ def test_every_table_is_saved_as_it_is_shown(visit: Any, index: Path, rows: pd.D
     assert saved["matrix.csv"][0] == ["case", f"{FAULT} dense", "hmc diagonal", "hmc dense"]
     everything = pd.DataFrame(saved["all.csv"][1:], columns=saved["all.csv"][0])
     assert sorted(everything["repeat with"]) == sorted(rows["command"].dropna())
-    verdict = tables.headline(rows).set_index("status").loc["fail"]
+    verdict = tables.inverse_fisher_verdicts(rows).set_index("status").loc["fail"]
     (deviation,) = everything.loc[everything["status"] == "fail", "deviation"]
     assert float(deviation) == pytest.approx(verdict["deviation"], rel=0.01)
 

@@ -58,7 +58,7 @@ def test_releases_stand_in_their_order_with_their_own_numbers(rows: pd.DataFrame
 
 def test_releases_are_on_the_page(rows: pd.DataFrame) -> None:
     assert "1.9.2" in speed.releases(rows)
-    assert "Over releases" in html(rows)
+    assert "Changes over releases" in html(rows)
 
 
 def test_what_one_release_alone_was_timed_on_is_no_line(rows: pd.DataFrame) -> None:
@@ -73,7 +73,7 @@ def test_one_release_has_no_history(rows: pd.DataFrame) -> None:
     newest = rows[[v["blackjax"] == "1.10.0" for v in rows["versions"]]]
     assert releases(newest).empty
     assert speed.releases(newest) == ""
-    assert "Over releases" not in html(newest)
+    assert "Changes over releases" not in html(newest)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_bad_files_are_passed_over_with_one_warning(tmp_path: Path) -> None:
     (tmp_path / "folder.jsonl").mkdir()
     (tmp_path / "noise.jsonl").write_bytes(os.urandom(1000) + b"\n")
     (tmp_path / "other.jsonl").write_text("[1, 2]\n{}\n")
-    with pytest.warns(UserWarning, match="passed over") as caught:
+    with pytest.warns(UserWarning, match="skipped") as caught:
         rows = load_rows(tmp_path)
     assert len(caught) == 1
     assert list(rows["number"]) == [1, 2]

@@ -88,7 +88,7 @@ def test_exponents_are_those_of_the_curve(tmp_path: Path) -> None:
     assert found.loc["condition", "curve"] == "steep-50, 64 chains"
     assert "<svg" in speed.curves(rows)
     assert ", 64 chains" in speed.timings(rows)
-    assert "How cost grows" in html(rows)
+    assert "Growth of the cost with size" in html(rows)
 
 
 def test_less_than_two_decades_are_labelled_in_plain_numbers(tmp_path: Path) -> None:

@@ -1,22 +1,13 @@
 """What a tuned M⁻¹ is to the inverse Fisher: it matches, differs as documented, or is wrong."""
 
-import enum
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from invmass.claims.intervals import Interval, Scale
+from invmass.results.reading import Reading
 
 BELOW_FLOOR = "below the regularisation floor"
-
-
-class Reading(enum.StrEnum):
-    """The answer for one entry, or for all of them together."""
-
-    MATCHES = "matches"  # the ratio to the inverse Fisher itself is within the margin of one
-    DIFFERS = "differs as documented"  # it is not, and geometry and regularisation say so
-    UNDECIDED = "undecided"
-    WRONG = "wrong"  # it is not what geometry and regularisation say
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from invmass.claims.base import Claim
 from invmass.claims.inverse_fisher import InverseFisher
 from invmass.claims.sequential import Verdict
 from invmass.errors import InvmassError, UsageError
-from invmass.results.rows import RENAMED
+from invmass.results.schema import RENAMED
 from invmass.runs.experiment import Experiment
 
 

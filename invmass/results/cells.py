@@ -1,6 +1,6 @@
-"""Which cells of a grid a results folder holds whole, so that they need not be made again.
+"""Finds the cells of a sweep whose rows a results folder already holds.
 
-Every row of a cell carries its name and the number of rows that there are of it.
+Every row of a cell carries the name of the cell and the number of its rows.
 """
 
 from pathlib import Path
@@ -9,12 +9,13 @@ import pandas as pd
 
 from invmass.errors import RowsError
 from invmass.results.rows import load_rows
+from invmass.results.status import Status
 
 COLUMNS = ("cell", "cell_rows", "run_id", "status", "backend", "alpha")
 
 
 def load_cells(results: Path) -> pd.DataFrame:
-    """Of each cell in a folder the rows that were written last; none if there is no folder."""
+    """The rows of the last run of each cell in a folder; an empty table if there is no folder."""
     try:
         rows = load_rows(results)
     except RowsError:
@@ -24,6 +25,6 @@ def load_cells(results: Path) -> pd.DataFrame:
 
 
 def finished(rows: pd.DataFrame) -> set[str]:
-    """Cells of which all rows are there, and none is an error."""
+    """The cells of which all rows are present and none is an error."""
     whole = rows.groupby("cell").size() == rows.groupby("cell")["cell_rows"].first()
-    return set(whole.index[whole]) - set(rows["cell"][rows["status"] == "error"])
+    return set(whole.index[whole]) - set(rows["cell"][rows["status"] == Status.ERROR])

@@ -1,7 +1,7 @@
-"""Rows in one file: an SQLite database, to which any number of processes append.
+"""Rows in an SQLite database, to which any number of processes can append.
 
-Its table `rows` has one line for each row: the columns of COLUMNS, and in `row` the whole of it, as
-a line of a `*.jsonl` file has it.
+Its table `rows` has one line for each row: the columns of COLUMNS, and `row`, the whole row as
+JSON, as in a line of a `*.jsonl` file.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 from invmass.errors import RowsError
 
 SUFFIX = ".sqlite"
-PATIENCE = 60.0  # seconds that one process waits for another to have written
+TIMEOUT = 60.0  # seconds that a process waits while another writes
 
 COLUMNS = ("row_id", "run_id", "time", "kind", "case", "backend", "metric", "claim", "status")
 
@@ -23,22 +23,22 @@ _INSERT = f"INSERT INTO rows VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 
 
 def is_database(place: Path) -> bool:
-    """Whether a place for rows is a database, by its name; else it is a folder."""
+    """Whether a path is a database (by its suffix) and not a folder."""
     return place.suffix == SUFFIX and not place.is_dir()
 
 
 class Database:
-    """Appends rows to a database, each call whole or not at all.
+    """Appends rows to a database; each call writes all of its rows or none.
 
     Raises:
-        RowsError: it cannot be made or written.
+        RowsError: the database cannot be created or written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=PATIENCE, check_same_thread=False)
+            self._connection = sqlite3.connect(path, timeout=TIMEOUT, check_same_thread=False)
             with self._connection:
                 self._connection.execute(_TABLE)
         except (OSError, sqlite3.Error) as error:
@@ -47,10 +47,10 @@ class Database:
             ) from error
 
     def append(self, rows: list[dict[str, Any]]) -> None:
-        """Write rows, and see them on the disk.
+        """Write rows to the disk before returning.
 
         Raises:
-            RowsError: they could not be written; none of them is.
+            RowsError: writing failed; none of the rows is written.
         """
         lines = [(*(row.get(name) for name in COLUMNS), json.dumps(row)) for row in rows]
         try:
@@ -60,21 +60,22 @@ class Database:
             raise RowsError(f"cannot append to {self.path}: {error}") from error
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
 
 def read_database(path: Path) -> list[dict[str, Any]]:
     """All rows of a database in the order in which they were written.
 
-    It is opened as a writer would: what a killed one left half done has to be taken back first.
+    The database is opened for writing, so that SQLite can roll back what a killed process left
+    unfinished.
 
     Raises:
-        RowsError: it cannot be read, or is none of ours.
+        RowsError: the file cannot be read, or is not a database of rows.
     """
     try:
-        uri = f"{path.absolute().as_uri()}?mode=rw"  # which makes no file where there is none
-        with closing(sqlite3.connect(uri, timeout=PATIENCE, uri=True)) as found:
+        uri = f"{path.absolute().as_uri()}?mode=rw"  # does not create a missing file
+        with closing(sqlite3.connect(uri, timeout=TIMEOUT, uri=True)) as found:
             lines = found.execute("SELECT row FROM rows ORDER BY rowid").fetchall()
     except sqlite3.Error as error:
         raise RowsError(f"cannot read results from {path}: {error}") from error

@@ -1,4 +1,4 @@
-"""JSON that every reader takes: what is not finite, of which it knows nothing, is null."""
+"""Strictly valid JSON, in which numbers that are not finite are null."""
 
 import json
 import math
@@ -6,7 +6,12 @@ from typing import Any
 
 
 def plain_json(value: Any, **layout: Any) -> str:
-    """The text of a value; `layout` is that of `json.dumps`."""
+    """A value as JSON text.
+
+    Args:
+        value: of lists, dicts, strings and numbers.
+        layout: arguments of `json.dumps`, such as `indent`.
+    """
     try:
         return json.dumps(value, allow_nan=False, **layout)
     except ValueError:
@@ -14,7 +19,7 @@ def plain_json(value: Any, **layout: Any) -> str:
 
 
 def finite(value: Any) -> Any:
-    """The same with null where a number is not finite."""
+    """The value with None in place of numbers that are not finite."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,9 +1,9 @@
 """Flat records of verdicts and timings: appended one line at a time, read back as one table.
 
-A results folder holds one `*.jsonl` file for each process that wrote to it, one JSON object a
-line. A line is appended by a single write, so that what is there is whole; a line cut short by a
-crash is passed over with a warning. A place for results that is named `*.sqlite` is a database
-instead. Folders may lie in folders, and databases too: what is read of one is all that is in it.
+A results folder holds one `*.jsonl` file for each process that wrote to it, with one JSON object a
+line. A line is appended by a single write, so that readers see whole lines; a line that a crash cut
+short is skipped with a warning. If the path ends in `.sqlite`, rows go to a database instead.
+A folder may contain folders and databases, which are read too.
 """
 
 import json
@@ -17,44 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 from invmass.errors import RowsError
 from invmass.results.database import Database, is_database, read_database
+from invmass.results.schema import COMMON, RENAMED, TIMING, VERDICT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# What every row carries, in the order in which tables show it.
-COMMON = (
-    "row_id", "run_id", "time", "kind", "case", "case_version", "backend", "metric", "seed",
-    "device", "devices", "dtype", "commit", "machine", "cores", "python", "versions", "command",
-)  # fmt: skip
-VERDICT = (
-    "claim", "status", "entry", "found", "low", "high", "expected", "margin", "scale", "tolerance",
-    "alpha", "replicates", "cap", "looks", "num_warmup", "seconds", "library_seconds", "message",
-    "reading", "readings", "intervals", "parts", "coordinates", "position", "inverse_fisher",
-    "target", "tuned", "window", "step_size", "gradients", "acceptance", "divergences",
-)  # fmt: skip
-# Claims of older rows and commands by the names that they have now.
-RENAMED = {
-    "matches the inverse Fisher": "inverse Fisher",
-    "disagrees as predicted": "inverse Fisher",
-    "spread is honest": "window effective sample size",
-    "statistics are honest": "reported statistics",
-    "supplied metric is used": "supplied metric",
-}
-TIMING = (
-    "phase", "turn", "compile_seconds", "seconds", "rounds", "round_seconds", "warmup_rounds",
-    "replicates", "dimension", "condition", "num_warmup", "num_samples", "gradients",
-    "gradients_per_second", "peak_bytes", "min_bulk_ess", "min_square_ess", "max_rhat",
-    "acceptance", "divergences", "e_bfmi",
-    "ess_per_second", "square_ess_per_second", "ess_per_gradient", "square_ess_per_gradient",
-    "steps", "kappa", "kappa_bound", "usable", "threads", "load", "compilation_cache", "message",
-)  # fmt: skip
-
 
 class RowWriter:
-    """Appends rows to a file of its own in a results folder, or to a database.
+    """Appends rows to a new file in a results folder, or to a database.
+
+    Args:
+        place: the folder, or the database (`*.sqlite`); created if it does not exist.
 
     Raises:
-        RowsError: the place cannot be made or written.
+        RowsError: the place cannot be created or written.
     """
 
     def __init__(self, place: Path) -> None:
@@ -62,10 +38,13 @@ class RowWriter:
         self._file = Database(place) if is_database(place) else _Lines(place, self.run_id)
 
     def append(self, *rows: dict[str, Any]) -> None:
-        """Write rows, each with an id of its own, all or none, and see them on the disk.
+        """Write rows to the disk before returning, all or none; each gets a unique row_id.
+
+        Args:
+            rows: flat records; fields need not be among the columns of the schema.
 
         Raises:
-            RowsError: the disk took less than the whole.
+            RowsError: writing failed, for example because the disk is full.
         """
         if rows:
             self._file.append([self._identity() | row for row in rows])
@@ -78,12 +57,12 @@ class RowWriter:
         }
 
     def close(self) -> None:
-        """Close the file; if nothing was written to one of its own, it is removed."""
+        """Close the file; an empty file in a folder is removed."""
         self._file.close()
 
 
 class _Lines:
-    """A file of its own in a folder, one row a line."""
+    """A new file in a folder, with one row a line."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self.path = folder / f"{run_id}.jsonl"
@@ -106,7 +85,7 @@ class _Lines:
         except OSError as error:
             raise RowsError(f"cannot append to {self.path}: {error.strerror}") from error
         if written != len(lines):
-            os.ftruncate(self._descriptor, end)  # half a line would spoil the next
+            os.ftruncate(self._descriptor, end)  # a partial line would corrupt the next
             raise RowsError(f"cannot append to {self.path}: the disk is full")
 
     def close(self) -> None:
@@ -116,11 +95,10 @@ class _Lines:
 
 
 def read_rows(place: Path | str) -> list[dict[str, Any]]:
-    """All rows of a results folder or a database as they were written, file by file.
+    """All rows of a results folder or a database, file by file.
 
-    But for names of claims, which are today's.
-
-    Warns once if lines or files in a folder could not be read; they are passed over.
+    Old names of claims are replaced by the current ones. Lines or files in a folder that cannot be
+    read are skipped with one warning.
 
     Raises:
         RowsError: the place does not exist or holds no rows, or is a database that cannot be read.
@@ -140,7 +118,7 @@ def read_rows(place: Path | str) -> list[dict[str, Any]]:
             broken.append(path.name)
     if broken:
         warnings.warn(
-            f"{place}: {len(broken)} unreadable line(s) or file(s) passed over: "
+            f"{place}: {len(broken)} unreadable line(s) or file(s) skipped: "
             f"{', '.join(broken[:5])}",
             stacklevel=3,
         )
@@ -163,7 +141,7 @@ def _files(place: Path) -> list[Path]:
 
 
 def _read_lines(path: Path, broken: list[str]) -> list[dict[str, Any]]:
-    """The rows of one file; lines that cannot be read are named in `broken`."""
+    """The rows of one file; the places of lines that cannot be read are appended to `broken`."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:
@@ -182,9 +160,15 @@ def _read_lines(path: Path, broken: list[str]) -> list[dict[str, Any]]:
 
 
 def load_rows(*places: Path | str) -> "pd.DataFrame":
-    """The rows of all places as one table, oldest first; columns of COMMON, VERDICT and TIMING.
+    """The rows of several folders or databases as one table, oldest first.
 
-    A row that is found several times, for folders were copied, counts once.
+    A row that occurs several times, because a folder was copied, counts once.
+
+    Args:
+        places: folders or databases (`*.sqlite`).
+
+    Returns:
+        Columns of COMMON, VERDICT and TIMING, then any others.
 
     Raises:
         RowsError: a place does not exist or holds no rows.
@@ -195,8 +179,8 @@ def load_rows(*places: Path | str) -> "pd.DataFrame":
 
 
 def as_table(rows: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
-    """Rows as they were read, or as they would be written, in the columns of a table."""
-    import pandas as pd  # slow to import, and whoever only writes can do without
+    """Records as a table with the columns of COMMON, VERDICT and TIMING, then any others."""
+    import pandas as pd  # slow to import, and not needed for writing
 
     frame = pd.DataFrame(list(rows))
     columns = dict.fromkeys((*COMMON, *VERDICT, *TIMING))

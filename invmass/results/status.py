@@ -1,34 +1,45 @@
 """The status of a check: one enumeration, from which every table, symbol and exit status comes."""
 
 import enum
-from typing import Self
+from typing import Any, Self
 
 
 class Status(enum.StrEnum):
-    """What came of a check. Members stand in the order of tables, the worst first.
+    """The result of a check. Members stand in the order of tables, the worst first.
 
     Attributes:
         symbol: one character for tables.
         colour: for pages and figures, legible on white.
         exit_status: of a command of which this is the worst status.
+        marker: shape in figures, as matplotlib names it.
     """
 
     symbol: str
     colour: str
     exit_status: int
+    marker: str
 
-    FAIL = "fail", "✗", "#a83f00", 1
-    ERROR = "error", "!", "#97386c", 1
-    INCONCLUSIVE = "inconclusive", "?", "#7a5200", 3
-    EXPECTED_FAILURE = "expected failure", "≈", "#5b5b5b", 0
-    SKIPPED = "skipped", "–", "#5b5b5b", 0
-    PASS = "pass", "✓", "#00694d", 0
+    FAIL = "fail", "✗", "#a83f00", 1, "X"
+    ERROR = "error", "!", "#97386c", 1, "v"
+    INCONCLUSIVE = "inconclusive", "?", "#7a5200", 3, "D"
+    EXPECTED_FAILURE = "expected failure", "≈", "#5b5b5b", 0, "s"
+    SKIPPED = "skipped", "–", "#5b5b5b", 0, "_"
+    PASS = "pass", "✓", "#00694d", 0, "o"
 
-    def __new__(cls, value: str, symbol: str, colour: str, exit_status: int) -> Self:
+    # The defaults are never used: they let type checkers accept the lookup `Status("pass")`.
+    def __new__(
+        cls,
+        value: str,
+        symbol: str = "",
+        colour: str = "",
+        exit_status: int = 0,
+        marker: str = "",
+    ) -> Self:
         """A string with the attributes of the class."""
         member = str.__new__(cls, value)
         member._value_ = value
-        member.symbol, member.colour, member.exit_status = symbol, colour, exit_status
+        member.symbol, member.colour = symbol, colour
+        member.exit_status, member.marker = exit_status, marker
         return member
 
     @property
@@ -41,6 +52,31 @@ class Status(enum.StrEnum):
         """Whether a run with such a check is not green."""
         return self.exit_status != 0
 
+    @property
+    def was_tested(self) -> bool:
+        """Whether a test was run to its end: no error occurred, and it was not skipped."""
+        return self.is_verdict or self is Status.EXPECTED_FAILURE
+
+    def is_worse_than(self, other: "Status") -> bool:
+        """Whether a change from `other` to this status is a regression.
+
+        From pass to anything else is one. So is any change to a status with a worse exit status,
+        except from skipped, where nothing was tested before.
+        """
+        if other is Status.PASS:
+            return self is not Status.PASS
+        if other is Status.SKIPPED or self.exit_status == other.exit_status:
+            return False
+        return BY_SEVERITY.index(self) < BY_SEVERITY.index(other)
+
 
 BY_SEVERITY = tuple(Status)  # the worst first
 USAGE = 2  # exit status of a bad name or value
+
+
+def parse_status(value: Any) -> Status:
+    """The status that a row states; a value that is none counts as an error, never as green."""
+    try:
+        return Status(value)
+    except ValueError:
+        return Status.ERROR

@@ -1,31 +1,24 @@
-"""How numbers, statuses and places are put into words, alike on every page."""
+"""Numbers, statuses and names of samplers as text, the same on every page."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-SYMBOLS = {
-    "pass": "✓",
-    "fail": "✗",
-    "inconclusive": "?",
-    "error": "!",
-    "expected failure": "≈",
-    "skipped": "–",
-}
 MISSING = "–"
 AXES = {"dimension": "dimension", "replicates": "chains", "condition": "condition number"}
 
 
-def known(value: Any) -> bool:
-    """Whether a cell holds something."""
+def has_value(value: Any) -> bool:
+    """Whether a field of a row is filled in: not None, NaN or an empty string."""
     return isinstance(value, list | dict) or (bool(pd.notna(value)) and value != "")
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """To so many significant digits, with a thin space between thousands."""
-    if not known(value):
+    """A number to so many significant digits, with a thin space between thousands."""
+    if not has_value(value):
         return MISSING
     value = float(value)
     if abs(value) >= 10**digits and abs(value) < 1e9:
@@ -37,8 +30,13 @@ def number(value: Any, digits: int = 3) -> str:
 
 
 def deviation(value: Any, scale: Any) -> str:
-    """A deviation with its sign: percent of a ratio, a plain number on the linear scale."""
-    if not known(value):
+    """A deviation with its sign.
+
+    Args:
+        value: found / expected - 1 on the log scale, found - expected on the linear one.
+        scale: "log", which gives percent, or "linear", which gives a plain number.
+    """
+    if not has_value(value):
         return MISSING
     if scale == "log":
         return f"{100 * float(value):+,.1f}%".replace("-", "−").replace(",", "\u202f")
@@ -46,116 +44,131 @@ def deviation(value: Any, scale: Any) -> str:
     return sign + number(value).replace("-", "−")
 
 
-def interval(verdict: Mapping[str, Any]) -> str:
-    """The interval of the deviation."""
+def deviation_interval(verdict: Mapping[str, Any]) -> str:
+    """The confidence interval of the deviation; empty if the row has none."""
     low, high = verdict["deviation_low"], verdict["deviation_high"]
-    if not known(low) and not known(high):
+    if not has_value(low) and not has_value(high):
         return ""
     return f"{deviation(low, verdict['scale'])} to {deviation(high, verdict['scale'])}"
 
 
 def margin(verdict: Mapping[str, Any]) -> str:
-    """The margin, in the unit of the deviation."""
-    if not known(verdict["margin"]):
+    """The equivalence margin, in the unit of the deviation."""
+    if not has_value(verdict["margin"]):
         return MISSING
     if verdict["scale"] == "log":
         return f"±{100 * float(verdict['margin']):.3g}%"
     return f"±{number(verdict['margin'], 2)}"
 
 
-def effect(verdict: Mapping[str, Any]) -> str:
-    """Entry, ratio or value, interval and what was expected, in one line."""
-    if not known(verdict["found"]):
+def estimate_line(verdict: Mapping[str, Any]) -> str:
+    """Entry, estimate, interval, expected value and margin, in one line; empty if none is found."""
+    if not has_value(verdict["found"]):
         return ""
-    entry = f"{verdict['entry']}: " if known(verdict["entry"]) else ""
+    entry = f"{verdict['entry']}: " if has_value(verdict["entry"]) else ""
     kind = "ratio " if verdict["scale"] == "log" else ""
     bounds = f"interval {number(verdict['low'])} to {number(verdict['high'])}, "
     return (
         f"{entry}{kind}{number(verdict['found'])}, "
-        f"{bounds if known(verdict['low']) else ''}"
+        f"{bounds if has_value(verdict['low']) else ''}"
         f"expected {number(verdict['expected'])} {margin(verdict)}"
     )
 
 
-def told(verdict: Mapping[str, Any]) -> str:
-    """How far off the entry is, in which direction, and how sure that is; as a sentence's end."""
-    if not known(verdict["deviation"]):
+def deviation_sentence(verdict: Mapping[str, Any]) -> str:
+    """Size and direction of the deviation, with interval and margin; has no full stop.
+
+    `x[0] is 28.0% above its expected value (interval +24.0% to +32.0%, margin ±10%)`.
+    """
+    if not has_value(verdict["deviation"]):
         return ""
     size = deviation(verdict["deviation"], verdict["scale"])
     side = "below" if size.startswith("−") else "above"
-    entry = f"{verdict['entry']} is " if known(verdict["entry"]) else ""
-    bounds = f"interval {interval(verdict)}, " if interval(verdict) else ""
-    margins = f"{bounds}margin {margin(verdict)}"
-    return f"{entry}{size.lstrip('+−')} {side} what was expected of it ({margins})"
+    entry = f"{verdict['entry']} is " if has_value(verdict["entry"]) else ""
+    interval = deviation_interval(verdict)
+    bounds = f"interval {interval}, " if interval else ""
+    return (
+        f"{entry}{size.lstrip('+−')} {side} its expected value ({bounds}margin {margin(verdict)})"
+    )
 
 
 def ratio(value: Any, scale: Any) -> str:
-    """M⁻¹ over the inverse Fisher: `1.55×`; beside the diagonal a plain number."""
+    """M⁻¹ over the inverse Fisher: `1.55×`; off the diagonal (scale "linear") a plain number."""
     return f"{number(value)}×" if scale == "log" else deviation(value, scale)
 
 
-def reading(verdict: Mapping[str, Any]) -> str:
-    """M⁻¹ over the inverse Fisher itself in the entry furthest from it, and what is to be said.
+def reading_sentence(verdict: Mapping[str, Any]) -> str:
+    """The ratio of M⁻¹ to the inverse Fisher in the most extreme entry, its reading and the reason.
 
-    `1.55×, differs as documented: regularisation 1.56`; empty if the row does not say.
+    `1.55×, differs as documented: regularisation 1.56`; empty if the row has no reading.
     """
-    if not known(verdict.get("reading")):
+    if not has_value(verdict.get("reading")):
         return ""
-    entry = furthest_reading(verdict)
+    entry = most_extreme_reading(verdict)
     reason = f": {entry['reason']}" if entry.get("reason") else ""
     if entry.get("reading") != verdict["reading"]:
         reason = ""
     return f"{ratio(entry['ratio'], entry['scale'])}, {verdict['reading']}{reason}"
 
 
-def furthest_reading(verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the entries that are read as the whole is, the one furthest from the inverse Fisher."""
+def most_extreme_reading(verdict: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry furthest from the inverse Fisher, of those with the reading of the whole verdict.
+
+    Returns:
+        One record of the column `readings`. If no entry has the verdict's reading, the entry
+        furthest from the inverse Fisher of them all.
+    """
 
     def distance(entry: Mapping[str, Any]) -> float:
         if entry["scale"] != "log":
             return abs(entry["ratio"])
         return abs(math.log(entry["ratio"])) if entry["ratio"] > 0 else math.inf
 
-    entries = [entry for entry in verdict["readings"] if known(entry["ratio"])]
-    alike = [entry for entry in entries if entry["reading"] == verdict["reading"]]
-    return max(alike or entries, key=distance)
+    entries = [entry for entry in verdict["readings"] if has_value(entry["ratio"])]
+    same_reading = [entry for entry in entries if entry["reading"] == verdict["reading"]]
+    return max(same_reading or entries, key=distance)
 
 
-def gist(message: Any) -> str:
-    """The line of a message that says what is wrong: in a traceback, the first marked with E."""
-    lines = str(message).splitlines() if known(message) else []
+def first_error_line(message: Any) -> str:
+    """The line of a message that states the error: in a traceback, the first marked with E."""
+    lines = without_terminal_codes(message).splitlines() if has_value(message) else []
     marked = [line[1:].strip() for line in lines if line.startswith("E  ")]
     return next((line for line in (*marked, *lines) if line.strip()), "").strip()
 
 
-def place(verdict: Mapping[str, Any]) -> str:
-    """Backend, metric: as far as the row names them."""
-    names = (verdict["backend"], verdict["metric"])
-    return ", ".join(str(name) for name in names if known(name)) or "no backend"
+def without_terminal_codes(text: Any) -> str:
+    """The text without the escape sequences that colour it in a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", str(text))
 
 
-def setting(device: str, dtype: str) -> str:
-    """Device and dtype of a run."""
+def backend_and_metric(row: Mapping[str, Any]) -> str:
+    """`numpyro, dense`; the backend alone if the row names no metric."""
+    names = (row["backend"], row["metric"])
+    return ", ".join(str(name) for name in names if has_value(name)) or "no backend"
+
+
+def device_and_dtype(device: str, dtype: str) -> str:
+    """`cpu, float32`."""
     return ", ".join(name for name in (device, dtype) if name) or "device not stated"
 
 
-def rate(value: float) -> str:
-    """An error rate: `2.4e-4`."""
+def error_rate(value: float) -> str:
+    """A probability to two digits: `2.4e-4`."""
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}" if value < 0.1 else f"{value:.2g}"
 
 
-def listed(names: Iterable[str]) -> str:
+def joined(names: Iterable[str]) -> str:
     """`a, b and c`."""
     *most, last = names
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def markdown(header: Sequence[Any], lines: Iterable[Sequence[Any]]) -> str:
-    """A table; a bar in a cell is no border of it."""
-    told = (header, ["---"] * len(header), *lines)
-    escaped = ([str(cell).replace("|", r"\|") for cell in line] for line in told)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+def markdown_table(header: Sequence[Any], lines: Iterable[Sequence[Any]]) -> str:
+    """A table in Markdown; a vertical bar in a cell is escaped."""
+    rows = (header, ["---"] * len(header), *lines)
+    escaped = ([str(cell).replace("|", r"\|") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
 
 def plural(count: int, noun: str) -> str:

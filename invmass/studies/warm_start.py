@@ -8,6 +8,7 @@ import numpy as np
 
 from invmass.adaptation.condition_number import condition, usable_condition
 from invmass.errors import BackendFaultError
+from invmass.results.schema import Phase
 from invmass.runs.experiment import Experiment
 from invmass.sampling.backend import Tuned, WarmUpRequest
 
@@ -18,9 +19,9 @@ METRICS = ("diagonal", "block", "dense")  # that can be handed to a sampler
 class Begin(enum.StrEnum):
     """The metric that warm-up begins with."""
 
-    IDENTITY = "usable metric from the identity"
-    FISHER = "usable metric from the inverse Fisher"
-    KEPT = "the inverse Fisher kept"
+    IDENTITY = Phase.FROM_IDENTITY.value
+    FISHER = Phase.FROM_FISHER.value
+    KEPT = Phase.FISHER_FIXED.value
 
 
 @dataclass(frozen=True)

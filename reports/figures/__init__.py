@@ -1,5 +1,5 @@
 """Figures derived from rows.
 
-Every public function returns the text of one `<svg>` element, or an empty string if the rows hold
-nothing to show.
+Functions that take rows and return text return one `<svg>` element, or an empty string if the rows
+hold nothing to show.
 """

@@ -1,4 +1,4 @@
-"""How figures look, and their text as SVG that is the same for the same rows."""
+"""The style of figures, and their conversion to SVG text that is the same for the same rows."""
 
 import io
 import re
@@ -10,7 +10,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which the colour-blind can tell apart.
+# Okabe and Ito's palette, which people with colour-blindness can distinguish.
 BLACK, GREY = "#222222", "#8a8a8a"
 BACKENDS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 STYLE: dict[Any, Any] = {
@@ -28,16 +28,16 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#e4e4e4",
     "legend.frameon": False,
 }
-MOST_PANELS = 48  # of one figure
+MAX_PANELS = 48  # of one figure
 
 
-def left_out(shown: Sized, of: Sized) -> str:
-    """What a figure that bears no more says of the rest."""
-    return f" ({len(shown)} panels of {len(of)})" if len(shown) < len(of) else ""
+def panels_note(shown: Sized, found: Sized) -> str:
+    """A note for the axis label of a figure that shows only some of its panels; else empty."""
+    return f" ({len(shown)} of {len(found)} panels)" if len(shown) < len(found) else ""
 
 
 def coordinates(row: Mapping[str, Any]) -> list[str]:
-    """Their names, or what stands for the first two of an old row."""
+    """The names of a row's coordinates; placeholders if the row has none, as old rows."""
     names = row["coordinates"]
     return [str(name) for name in names] if isinstance(names, list) else ["first", "second"]
 
@@ -49,10 +49,16 @@ def colours(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def svg(figure: Figure, name: str, label: str) -> str:
-    """The figure without what a page does not need: prologue, comments, ids nobody refers to."""
+    """The figure as an `<svg>` element, without prologue, comments and unused ids.
+
+    Args:
+        figure: to be drawn.
+        name: unique on a page; the prefix of all ids.
+        label: description for screen readers.
+    """
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    style = STYLE | {"svg.hashsalt": name}  # ids that differ from run to run otherwise
+    style = STYLE | {"svg.hashsalt": name}  # without it ids differ from run to run
     with matplotlib.rc_context(style):
         figure.savefig(buffer, format="svg", metadata=nothing)
     text = buffer.getvalue()
@@ -62,10 +68,10 @@ def svg(figure: Figure, name: str, label: str) -> str:
     text = text.replace("xlink:href", "href").replace("; stroke-linejoin: miter", "")
     used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda i: i[0] if i[1] in used else "", text)
-    # Several figures share a page, where an id may stand once.
+    # Several figures share a page, on which ids must be unique.
     text = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{re.sub(r'[^A-Za-z0-9_-]', '-', name)}-", text)
     # A hundredth of a point is finer than any screen.
     text = re.sub(r' d="[^"]*"', lambda d: re.sub(r"(\.\d\d)\d+", r"\1", d[0]), text)
-    width = min(640, round(figure.get_figwidth() * 96))  # below, a phone scrolls it
+    width = min(640, round(figure.get_figwidth() * 96))  # on a narrower screen the figure scrolls
     opening = f'<svg role="img" aria-label={quoteattr(label)} style="min-width: {width}px" '
     return re.sub(r"\s*\n\s*", "\n", text.replace("<svg ", opening, 1))

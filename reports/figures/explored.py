@@ -1,4 +1,4 @@
-"""The lecture's exercise: settings of HMC and what each is worth, and its trajectories."""
+"""Step size, steps and mass matrix of HMC: ESS per gradient of each setting, and trajectories."""
 
 import matplotlib
 import numpy as np
@@ -9,11 +9,16 @@ from invmass.results import wording
 
 from . import drawing
 
-LEVELS = (-8.0, -4.5, -2.0, -0.5)  # of the log density: where a Gaussian is 4, 3, 2, 1 sigma out
+LEVELS = (-8.0, -4.5, -2.0, -0.5)  # log density at 4, 3, 2 and 1 sigma of a Gaussian
 
 
 def settings(rows: pd.DataFrame, case: str) -> str:
-    """ESS per gradient (colour) and acceptance (number) by step size, steps and mass matrix."""
+    """ESS per gradient (colour) and acceptance (number) by step size, steps and mass matrix.
+
+    Args:
+        rows: as loaded; those of kind "setting" are used.
+        case: the name of one case.
+    """
     chosen = rows[(rows["kind"] == "setting") & (rows["case"] == case)]
     if chosen.empty:
         return ""
@@ -25,29 +30,36 @@ def settings(rows: pd.DataFrame, case: str) -> str:
         best = float(chosen["ess_per_gradient"].max())
         for ax, metric in zip(axes, metrics, strict=True):
             shown = chosen[chosen["metric"] == metric]
-            worth, accepted = (
+            ess, acceptance = (
                 shown.pivot_table(index="steps", columns="relative_step_size", values=column)
                 for column in ("ess_per_gradient", "acceptance")
             )
-            colours = np.log10(np.maximum(worth.to_numpy(dtype=float), 1e-4))
+            colours = np.log10(np.maximum(ess.to_numpy(dtype=float), 1e-4))
             image = ax.imshow(
                 colours, cmap="cividis", vmin=-4, vmax=np.log10(best), aspect="auto", origin="lower"
             )
-            for (i, j), value in np.ndenumerate(accepted.to_numpy(dtype=float)):
+            for (i, j), value in np.ndenumerate(acceptance.to_numpy(dtype=float)):
                 dark = colours[i, j] < (np.log10(best) - 4) / 2
                 colour = "white" if dark else drawing.BLACK
                 ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
-            ax.set_xticks(range(worth.shape[1]), [f"{size:g}" for size in worth.columns])
-            ax.set_yticks(range(worth.shape[0]), [f"{steps:.0f}" for steps in worth.index])
+            ax.set_xticks(range(ess.shape[1]), [f"{size:g}" for size in ess.columns])
+            ax.set_yticks(range(ess.shape[0]), [f"{steps:.0f}" for steps in ess.index])
             ax.set_title(f"mass matrix: {metric}")
         axes[0].set_ylabel("leapfrog steps")
-        figure.supxlabel("step size, in units of the shortest scale", fontsize=9)
-        figure.colorbar(image, ax=list(axes), label="log₁₀ of min ESS per gradient")
-        return drawing.svg(figure, f"settings-{case}", f"Worth of each setting of HMC, {case}")
+        figure.supxlabel("step size / smallest posterior scale", fontsize=9)
+        figure.colorbar(image, ax=list(axes), label="log₁₀ (min ESS per gradient)")
+        return drawing.svg(
+            figure, f"settings-{case}", f"ESS per gradient of each setting of HMC, {case}"
+        )
 
 
 def trajectories(rows: pd.DataFrame, case: str) -> str:
-    """Paths of HMC over the density in z, and beneath them the energy's error along each."""
+    """Trajectories of HMC over the density in z, and the energy error along each below.
+
+    Args:
+        rows: as loaded; those of kind "trajectories" are used.
+        case: the name of one case.
+    """
     chosen = rows[(rows["kind"] == "trajectories") & (rows["case"] == case)]
     if chosen.empty:
         return ""
@@ -74,7 +86,7 @@ def trajectories(rows: pd.DataFrame, case: str) -> str:
             below.plot(np.transpose(row["energy_errors"]), color=drawing.BACKENDS[0], lw=0.8)
             below.set_xlabel("leapfrog step")
         axes[0, 0].set_ylabel(f"z: {drawing.coordinates(shown[0])[1]}")
-        axes[1, 0].set_ylabel("error of the energy")
+        axes[1, 0].set_ylabel("energy error")
         size = shown[0]["relative_step_size"]
-        figure.supxlabel(f"step size: {size:g} of the shortest scale", fontsize=9)
+        figure.supxlabel(f"step size: {size:g} × smallest posterior scale", fontsize=9)
         return drawing.svg(figure, f"trajectories-{case}", f"Trajectories of HMC, {case}")

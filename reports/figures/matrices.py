@@ -1,4 +1,4 @@
-"""Tuned matrices against the inverse Fisher: ellipses, entries, the split of the deviation."""
+"""Tuned matrices against the inverse Fisher: ellipses, entries, and parts of the deviation."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -14,26 +14,27 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Curve
 
 from invmass.results import wording
+from invmass.results.schema import INVERSE_FISHER
+from invmass.results.status import BY_SEVERITY, Status
 
 from .. import tables
 from . import drawing
 
 PARTS = {"geometry": "#0072B2", "regularisation": "#E69F00", "remainder": "#B0B0B0"}
-MARKERS = {"pass": "o", "fail": "X", "inconclusive": "D", "expected failure": "s", "error": "v"}
-MOST_ENTRIES = 60  # of one matrix, the furthest from what is expected
-REACH = 4.0  # standard deviations of the inverse Fisher that an ellipse's panel shows at most
+MAX_ENTRIES = 60  # of one matrix: those with the largest deviations
+MAX_SIGMAS = 4.0  # of the inverse Fisher: half width of a panel of ellipses, at most
 
 
 def ellipses(rows: pd.DataFrame, case: str) -> str:
-    """1-sigma ellipses of the tuned M⁻¹ over the inverse Fisher's, in z, for a case with d = 2."""
+    """1-sigma ellipses of each tuned M⁻¹ and of the inverse Fisher in z, for a case with d = 2."""
     figure = ellipse_figure(rows, case)
     label = f"Tuned inverse mass matrices and inverse Fisher, {case}"
     return drawing.svg(figure, f"ellipses-{case}", label) if figure else ""
 
 
 def ellipse_figure(rows: pd.DataFrame, case: str) -> Figure | None:
-    """The same as a figure; None if the rows hold nothing to show."""
-    shown = [row for row in _of_case(tables.headline(rows), case) if _is_planar(row)]
+    """The figure of `ellipses`; None if the rows hold nothing to show."""
+    shown = [row for row in _of_case(tables.inverse_fisher_verdicts(rows), case) if _is_planar(row)]
     if not shown:
         return None
     flat = [row for row in shown if np.ndim(row["tuned"][0]) == 1]
@@ -56,35 +57,35 @@ def ellipse_figure(rows: pd.DataFrame, case: str) -> Figure | None:
         keys = [
             Line2D([], [], color=drawing.BLACK, lw=2, label="inverse Fisher"),
             Line2D([], [], color=drawing.BLACK, lw=1, ls="--", label="its diagonal"),
-            Line2D([], [], color=drawing.GREY, lw=1, label="tuned, one for each replicate"),
+            Line2D([], [], color=drawing.GREY, lw=1, label="tuned M⁻¹, one for each replicate"),
         ]
         figure.legend(handles=keys, loc="outside upper center", ncols=3 if columns > 1 else 1)
     return figure
 
 
 def entries(rows: pd.DataFrame, case: str) -> str:
-    """Every entry of M⁻¹ against the inverse Fisher, with interval and margin."""
+    """Deviation of every entry of M⁻¹ from its predicted value, with interval and margin."""
     figure = entry_figure(rows, case)
     label = f"Entries of tuned inverse mass matrices, {case}"
     return drawing.svg(figure, f"entries-{case}", label) if figure else ""
 
 
 def entry_figure(rows: pd.DataFrame, case: str) -> Figure | None:
-    """The same as a figure, a panel for each backend and metric; None if there is nothing."""
+    """The figure of `entries`, a panel for each backend and metric; None if there is nothing."""
     judged = tables.interval_list(rows)
-    judged = judged[(judged["case"] == case) & (judged["claim"] == tables.HEADLINE)]
+    judged = judged[(judged["case"] == case) & (judged["claim"] == INVERSE_FISHER)]
     judged = judged[np.isfinite(judged["deviation"])]
     if judged.empty:
         return None
     panels = list(judged.groupby(["backend", "metric"], sort=False))
-    tallest = min(MOST_ENTRIES, max(len(panel) for _, panel in panels))
+    tallest = min(MAX_ENTRIES, max(len(panel) for _, panel in panels))
     colours = drawing.colours(rows)
     with matplotlib.rc_context(drawing.STYLE):
         size = (1.6 + 3.2 * len(panels), 1.0 + 0.22 * tallest)
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(panels), squeeze=False)[0]
         for ax, ((backend, metric), panel) in zip(axes, panels, strict=True):
-            far = (panel["deviation"].abs() / panel["margin"]).nlargest(MOST_ENTRIES).index
+            far = (panel["deviation"].abs() / panel["margin"]).nlargest(MAX_ENTRIES).index
             shown = panel[panel.index.isin(far)]
             y = np.arange(len(shown))
             colour = colours.get(backend, drawing.GREY)
@@ -96,15 +97,15 @@ def entry_figure(rows: pd.DataFrame, case: str) -> Figure | None:
             ax.set_yticks(y, shown["entry"])
             ax.invert_yaxis()
             ax.tick_params(axis="y", length=0)
-            ax.set_title(wording.place({"backend": backend, "metric": metric}))
+            ax.set_title(wording.backend_and_metric({"backend": backend, "metric": metric}))
         figure.supxlabel(
-            "percent from the ratio to the inverse Fisher that is predicted", fontsize=9
+            "deviation from the predicted M⁻¹ / inverse Fisher, in percent", fontsize=9
         )
     return figure
 
 
 def deviation_split(rows: pd.DataFrame, case: str) -> str:
-    """The deviation from the inverse Fisher in its named parts, in percent of the logarithm."""
+    """The deviation from the inverse Fisher, split into its named parts on the log scale."""
     parts = tables.deviation_parts(rows)
     parts = parts[(parts["case"] == case) & (parts[list(PARTS)] > 0).all(axis=1)]
     if parts.empty:
@@ -123,7 +124,7 @@ def deviation_split(rows: pd.DataFrame, case: str) -> str:
                 label = name if sign > 0 else None
                 axes.barh(y, width, left=reached, height=0.62, color=PARTS[name], label=label)
                 reached = reached + width
-        axes.plot(percent.sum(axis=1), y, "D", color=drawing.BLACK, ms=4, label="together")
+        axes.plot(percent.sum(axis=1), y, "D", color=drawing.BLACK, ms=4, label="sum")
         axes.axvline(0, color=drawing.BLACK, lw=0.8)
         axes.set_yticks(y, labels)
         axes.invert_yaxis()
@@ -139,22 +140,26 @@ def deviation_split(rows: pd.DataFrame, case: str) -> str:
 def effects(rows: pd.DataFrame) -> str:
     """Ratio of M⁻¹ to the inverse Fisher with interval and margin, a panel for each case.
 
-    Of many cases, those whose worst entry is the furthest from what was expected, in margins.
+    If there are more than MAX_PANELS cases, those with the largest deviations in margins.
     """
     entries = tables.interval_list(rows)
-    entries = entries[(entries["claim"] == tables.HEADLINE) & _is_ratio(entries)]
-    headline = tables.headline(rows)
-    entries = entries[entries["row_id"].isin(headline["row_id"])]
+    entries = entries[(entries["claim"] == INVERSE_FISHER) & _is_ratio(entries)]
+    found_verdicts = tables.inverse_fisher_verdicts(rows)
+    entries = entries[entries["row_id"].isin(found_verdicts["row_id"])]
     worst = _worst(entries).set_index("row_id", drop=False)
-    worst = worst.loc[[row_id for row_id in headline["row_id"] if row_id in worst.index]]
+    worst = worst.loc[[row_id for row_id in found_verdicts["row_id"] if row_id in worst.index]]
     if worst.empty:
         return ""
-    place = {row["row_id"]: wording.place(row) for row in headline.to_dict("records")}
-    order = [name for name in _places(rows) if name in {place[i] for i in worst["row_id"]}]
+    sampler = {
+        row["row_id"]: wording.backend_and_metric(row) for row in found_verdicts.to_dict("records")
+    }
+    order = [name for name in _samplers(rows) if name in {sampler[i] for i in worst["row_id"]}]
     panel_of = ["case", "device", "dtype"]
     found = list(worst.groupby(panel_of, sort=False))
-    far = sorted(found, key=lambda panel: -np.abs(tables.offsets(panel[1])[:, 1]).max())
-    chosen = {key for key, _ in far[: drawing.MOST_PANELS]}
+    far = sorted(
+        found, key=lambda panel: -np.abs(tables.deviations_in_margins(panel[1])[:, 1]).max()
+    )
+    chosen = {key for key, _ in far[: drawing.MAX_PANELS]}
     panels = [panel for panel in found if panel[0] in chosen]
     columns = min(4, len(panels))
     lines = -(-len(panels) // columns)
@@ -165,17 +170,17 @@ def effects(rows: pd.DataFrame) -> str:
         figure = Figure(figsize=(1.6 + 2.1 * columns, height), layout="constrained")
         axes = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
         for ax, ((case, *where), entry) in zip(axes, panels, strict=False):
-            ax.set_title(f"{case}\n{wording.setting(*where)}" if several else case)
-            _effect_panel(ax, entry, [order.index(place[i]) for i in entry["row_id"]], colours)
+            ax.set_title(f"{case}\n{wording.device_and_dtype(*where)}" if several else case)
+            _effect_panel(ax, entry, [order.index(sampler[i]) for i in entry["row_id"]], colours)
         axes[0].set_yticks(range(len(order)), order)
         axes[0].set_ylim(len(order) - 0.4, -0.6)
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
-        label = "M⁻¹ / inverse Fisher: the entry furthest from expectation"
-        figure.supxlabel(label + drawing.left_out(panels, found), fontsize=9)
-        used = [status for status in MARKERS if status in set(worst["status"])]
+        label = "M⁻¹ / inverse Fisher, in the entry with the largest deviation"
+        figure.supxlabel(label + drawing.panels_note(panels, found), fontsize=9)
+        used = [status for status in BY_SEVERITY if status in set(worst["status"])]
         keys = [
-            Line2D([], [], color=drawing.BLACK, ls="", marker=MARKERS[s], label=s) for s in used
+            Line2D([], [], color=drawing.BLACK, ls="", marker=s.marker, label=str(s)) for s in used
         ]
         figure.legend(handles=keys, loc="outside upper center", ncols=len(keys))
         return drawing.svg(
@@ -194,17 +199,18 @@ def _ellipse_panel(axes: Axes, row: Mapping[str, Any], colours: Mapping[str, str
         diagonal = np.diag(np.diag(fisher))
         axes.add_patch(_ellipse(centre, diagonal, ec=drawing.BLACK, lw=1, ls="--"))
     axes.plot(*centre, "+", color=drawing.BLACK, ms=5)
-    limits = REACH**2 * np.diag(fisher)
+    limits = MAX_SIGMAS**2 * np.diag(fisher)
     beyond = sum(bool((np.diag(matrix) > limits).any()) for matrix in drawn)
     undrawn = len(row["tuned"]) - len(drawn)
-    told = [f"{beyond} reach beyond"] * bool(beyond) + [f"{undrawn} degenerate"] * bool(undrawn)
-    axes.text(0.03, 0.97, "\n".join(told), transform=axes.transAxes, va="top", fontsize=7)
+    notes = [f"{beyond} exceed the panel"] * bool(beyond)
+    notes += [f"{undrawn} not positive definite"] * bool(undrawn)
+    axes.text(0.03, 0.97, "\n".join(notes), transform=axes.transAxes, va="top", fontsize=7)
     axes.locator_params(nbins=4)
     axes.tick_params(labelsize=8)
 
 
 def _ellipse(centre: np.ndarray, covariance: np.ndarray, **style: Any) -> PathPatch:
-    """The 1-sigma ellipse as four Bézier curves, a tenth of the size of a polygon."""
+    """The 1-sigma ellipse as four Bézier curves, which take a tenth of the text of a polygon."""
     c = 0.5522847498  # the handle's length for a quarter of a circle
     quarter = np.array([(1, 0), (1, c), (c, 1), (0, 1)])
     turn = np.array([(0, -1), (1, 0)])
@@ -215,12 +221,12 @@ def _ellipse(centre: np.ndarray, covariance: np.ndarray, **style: Any) -> PathPa
 
 
 def _frame(axes: Axes, shown: Sequence[Mapping[str, Any]]) -> None:
-    """Limits that hold every ellipse, unless one is absurdly large."""
+    """Set limits that show every ellipse, up to MAX_SIGMAS of the inverse Fisher."""
     low, high = [], []
     for row in shown:
         centre, fisher = _centre(row), np.diag(np.asarray(row["inverse_fisher"], dtype=float))
         variances = [fisher, *(np.diag(m) for m in map(_full, row["tuned"]) if _is_covariance(m))]
-        half = np.minimum(1.12 * np.sqrt(np.max(variances, axis=0)), REACH * np.sqrt(fisher))
+        half = np.minimum(1.12 * np.sqrt(np.max(variances, axis=0)), MAX_SIGMAS * np.sqrt(fisher))
         low.append(centre - half)
         high.append(centre + half)
     (left, bottom), (right, top) = np.min(low, axis=0), np.max(high, axis=0)
@@ -238,7 +244,7 @@ def _effect_panel(
         colour = colours.get(row["backend"], drawing.GREY)
         axes.plot([row["expected"]] * 2, [at - 0.45, at + 0.45], color=drawing.GREY, lw=0.8, ls=":")
         axes.plot([row["low"], row["high"]], [at, at], color=colour, lw=1.6)
-        axes.plot(row["found"], at, MARKERS.get(row["status"], "o"), color=colour, ms=4.5)
+        axes.plot(row["found"], at, Status(row["status"]).marker, color=colour, ms=6)
     axes.set_xscale("log")
     numbers = entries[["band_low", "band_high", "low", "high", "found"]]
     low, high = min(0.85, numbers.min(axis=None)), max(1.2, numbers.max(axis=None))
@@ -251,10 +257,10 @@ def _effect_panel(
 
 
 def _worst(entries: pd.DataFrame) -> pd.DataFrame:
-    """Of each verdict the entry furthest from what was expected, in units of its margin."""
-    ranked = entries.assign(distance=np.abs(tables.offsets(entries)[:, 1])).sort_values(
-        "distance", ascending=False, kind="stable"
-    )
+    """The entry of each verdict with the largest deviation, in margins."""
+    ranked = entries.assign(
+        distance=np.abs(tables.deviations_in_margins(entries)[:, 1])
+    ).sort_values("distance", ascending=False, kind="stable")
     return ranked.drop_duplicates("row_id").drop(columns="distance").sort_index()
 
 
@@ -263,14 +269,17 @@ def _is_ratio(entries: pd.DataFrame) -> pd.Series:
     return entries["scale"].eq("log") & (numbers > 0).all(axis=1) & np.isfinite(numbers).all(axis=1)
 
 
-def _places(rows: pd.DataFrame) -> list[str]:
-    """Backends with their metrics, in the order of the matrix."""
+def _samplers(rows: pd.DataFrame) -> list[str]:
+    """`numpyro, dense` and so on, in the order of the matrix of verdicts."""
     columns = tables.verdict_matrix(rows).columns
-    return [wording.place({"backend": backend, "metric": metric}) for backend, metric in columns]
+    return [
+        wording.backend_and_metric({"backend": backend, "metric": metric})
+        for backend, metric in columns
+    ]
 
 
-def _of_case(headline: pd.DataFrame, case: str) -> list[dict[str, Any]]:
-    return headline[headline["case"] == case].to_dict("records")
+def _of_case(verdicts: pd.DataFrame, case: str) -> list[dict[str, Any]]:
+    return verdicts[verdicts["case"] == case].to_dict("records")
 
 
 def _is_planar(row: Mapping[str, Any]) -> bool:
@@ -296,8 +305,8 @@ def _centre(row: Mapping[str, Any]) -> np.ndarray:
     return np.asarray(position if isinstance(position, list) else [0.0, 0.0], dtype=float)
 
 
-def _label(row: Mapping[str, Any], beside: Sequence[Mapping[str, Any]]) -> str:
-    """Backend and metric; device and dtype too, if those of the others differ."""
-    several = len({(other["device"], other["dtype"]) for other in beside}) > 1
-    where = f"\n{wording.setting(row['device'], row['dtype'])}" if several else ""
-    return wording.place(row) + where
+def _label(row: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> str:
+    """Backend and metric; device and dtype too if the rows of the figure differ in them."""
+    several = len({(other["device"], other["dtype"]) for other in others}) > 1
+    where = f"\n{wording.device_and_dtype(row['device'], row['dtype'])}" if several else ""
+    return wording.backend_and_metric(row) + where

@@ -1,4 +1,4 @@
-"""Timings, their curves along size, and what changed over releases."""
+"""Timings, their growth with size, and changes over releases."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from invmass.results import wording
+from invmass.results.status import BY_SEVERITY
 
 from .. import timings as times
 from ..releases import releases as history
@@ -19,9 +20,9 @@ from . import drawing
 
 
 def timings(rows: pd.DataFrame) -> str:
-    """Effective draws a second where sampling was timed, seconds of warm-up otherwise.
+    """ESS per second if sampling was timed, otherwise seconds of warm-up.
 
-    A panel for each case and setting, for so many as one figure bears.
+    A panel for each case, device and dtype, up to MAX_PANELS.
     """
     table = times.timings(rows)
     sampled = bool(table["ess_per_second"].notna().any())
@@ -31,7 +32,7 @@ def timings(rows: pd.DataFrame) -> str:
         return ""
     keys = ["case", "device", "dtype"]
     found = list(table.groupby(keys, sort=False, dropna=False))
-    panels = found[: drawing.MOST_PANELS]
+    panels = found[: drawing.MAX_PANELS]
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     tallest = max(len(panel) for _, panel in panels)
@@ -41,19 +42,21 @@ def timings(rows: pd.DataFrame) -> str:
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         for ax, ((case, *where), panel) in zip(axes, panels, strict=False):
-            setting = wording.setting(*(str(name) for name in where if wording.known(name)))
+            setting = wording.device_and_dtype(
+                *(str(name) for name in where if wording.has_value(name))
+            )
             ax.set_title(f"{case} ({setting})")
             _bars(ax, panel, column, colours)
             ax.set_ylim(tallest - 0.4, -0.6)
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
-        unit = "effective draws a second (worst coordinate)" if sampled else "seconds of warm-up"
-        figure.supxlabel(unit + drawing.left_out(panels, found), fontsize=9)
+        unit = "min ESS per second" if sampled else "seconds of warm-up"
+        figure.supxlabel(unit + drawing.panels_note(panels, found), fontsize=9)
         return drawing.svg(figure, "timings", f"Timings: {unit}")
 
 
 def curves(rows: pd.DataFrame) -> str:
-    """Seconds of warm-up and of sampling along dimension, chains and condition number."""
+    """Seconds of warm-up and of sampling against dimension, chains and condition number."""
     points = times.curves(rows)
     if points.empty:
         return ""
@@ -80,16 +83,18 @@ def curves(rows: pd.DataFrame) -> str:
         for ax in axes[len(panels) :]:
             ax.set_visible(False)
         figure.supylabel("seconds", fontsize=9)
-        labels = [wording.place({"backend": b, "metric": m}) for b, m in used]
+        labels = [wording.backend_and_metric({"backend": b, "metric": m}) for b, m in used]
         figure.legend(list(used.values()), labels, loc="outside upper center", ncols=3)
-        return drawing.svg(figure, "curves", "Seconds along dimension, chains and condition number")
+        return drawing.svg(
+            figure, "curves", "Seconds against dimension, chains and condition number"
+        )
 
 
 def releases(rows: pd.DataFrame) -> str:
-    """Over releases of a library: checks that are not green, seconds of warm-up, ESS per gradient.
+    """Checks by status, seconds of warm-up and ESS per gradient, by release of a library.
 
-    One row of panels for each library and backend with several releases; timings of one release
-    alone are left out.
+    One row of panels for each library and backend with several releases. What was timed in one
+    release only is left out.
     """
     table = history(rows)
     if table.empty:
@@ -100,7 +105,7 @@ def releases(rows: pd.DataFrame) -> str:
     with matplotlib.rc_context(drawing.STYLE):
         figure = Figure(figsize=(10.4, 0.5 + 2.2 * len(panels)), layout="constrained")
         axes = figure.subplots(len(panels), 3, squeeze=False)
-        for (judged, warmup, worth), (key, panel) in zip(axes, panels, strict=True):
+        for (judged, warmup, ess), (key, panel) in zip(axes, panels, strict=True):
             library, backend, *_ = key
             versions = list(dict.fromkeys(panel["version"]))
             _release_counts(judged, panel, versions)
@@ -111,15 +116,15 @@ def releases(rows: pd.DataFrame) -> str:
                     continue
                 at = [versions.index(version) for version in line["version"]]
                 _release_line(warmup, at, line, "warmup_seconds", f"{case} {metric}")
-                _release_line(worth, at, line, "ess_per_gradient", f"{case} {metric}")
-            for ax in (judged, warmup, worth):
+                _release_line(ess, at, line, "ess_per_gradient", f"{case} {metric}")
+            for ax in (judged, warmup, ess):
                 ax.set_xticks(range(len(versions)), versions, rotation=30, ha="right")
                 ax.set_ylim(bottom=0)
-            judged.set_ylim(top=1.35 * judged.get_ylim()[1])  # room for what explains it
+            judged.set_ylim(top=1.35 * judged.get_ylim()[1])  # room for the legend
             judged.legend(fontsize=7, loc="upper left")
             if warmup.lines:
-                beside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
-                worth.legend(handles=list(warmup.lines), fontsize=7, **beside)
+                outside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5)}
+                ess.legend(handles=list(warmup.lines), fontsize=7, **outside)
         for ax, title in zip(
             axes[0], ("checks", "seconds of warm-up", "min ESS per gradient"), strict=True
         ):
@@ -135,7 +140,8 @@ def _bars(axes: Axes, panel: pd.DataFrame, column: str, colours: Mapping[str, st
     axes.set_yticks(
         y,
         [
-            wording.place(row) + (f", {row['replicates']:.0f} chains" if several else "")
+            wording.backend_and_metric(row)
+            + (f", {row['replicates']:.0f} chains" if several else "")
             for row in panel.to_dict("records")
         ],
     )
@@ -155,7 +161,7 @@ def _bars(axes: Axes, panel: pd.DataFrame, column: str, colours: Mapping[str, st
 
 
 def _ticks(axis: Axis, values: pd.Series) -> None:
-    """Labels at 1, 2 and 5 where decades alone would be too few, and else at decades."""
+    """Tick labels at decades, and also at 2 and 5 times them if there are few decades."""
     axis.set_minor_formatter(NullFormatter())
     if values.max() < 100 * values.min():
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -163,13 +169,15 @@ def _ticks(axis: Axis, values: pd.Series) -> None:
 
 
 def _release_counts(axes: Axes, panel: pd.DataFrame, versions: Sequence[str]) -> None:
-    """Stacked: green, and what is not."""
+    """Stacked bars of the counts of each status."""
     counts = panel.drop_duplicates("version").set_index("version").loc[list(versions)]
-    bad = counts[["fail", "error", "inconclusive"]].sum(axis=1).to_numpy()
-    good = counts["pass"].to_numpy()
-    place = np.arange(len(versions))
-    axes.bar(place, good, width=0.6, color=drawing.BACKENDS[2], label="pass")
-    axes.bar(place, bad, width=0.6, bottom=good, color=drawing.BACKENDS[1], label="not")
+    bottom, x = np.zeros(len(versions)), np.arange(len(versions))
+    for status in reversed(BY_SEVERITY):
+        if status not in counts or not counts[status].any():
+            continue
+        height = counts[status].to_numpy(dtype=float)
+        axes.bar(x, height, width=0.6, bottom=bottom, color=status.colour, label=str(status))
+        bottom += height
 
 
 def _release_line(

@@ -10,7 +10,7 @@ function filled(made, attributes, children) {
 const node = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
 const shape = (tag, attributes = {}, ...children) => filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
 
-// Filter: a cell is shown if each word stands in its case, backend or metric, and a status is ticked.
+// Filter: a cell is shown if its case, backend or metric contains every word, and its status is ticked.
 
 const form = byId("filter");
 const matrices = all("table.matrix");
@@ -57,7 +57,7 @@ form.addEventListener("reset", () => setTimeout(filter));
 form.addEventListener("submit", (event) => event.preventDefault());
 filter(); // a browser may bring back what was entered before a reload
 
-// Arrow keys go from verdict to verdict.
+// Arrow keys move from verdict to verdict.
 
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 document.addEventListener("keydown", (event) => {
@@ -73,12 +73,12 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Details of a verdict. What its line in the table of all verdicts says is taken from there.
+// Details of a verdict. What the table of all verdicts shows is read from there.
 
 const dialog = byId("detail");
-let details; // read when the first is asked for
-const REACH = 3; // margins to either side of what was expected
-const FARTHEST = 4; // standard deviations of the inverse Fisher that a picture of ellipses shows
+let details; // parsed when the first is opened
+const MAX_MARGINS = 3; // shown on either side of the expected value
+const MAX_SIGMAS = 4; // of the inverse Fisher, half width of a figure of ellipses at most
 
 function table(name, caption, heads, lines) {
   return node("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
@@ -90,7 +90,7 @@ function table(name, caption, heads, lines) {
 
 function bar([low, found, high]) {
   if (found === undefined) return "–";
-  const x = (value) => Math.max(-REACH, Math.min(REACH, value)) * 20;
+  const x = (value) => Math.max(-MAX_MARGINS, Math.min(MAX_MARGINS, value)) * 20;
   return shape("svg", { viewBox: "-64 -8 128 16", class: "bar", "aria-hidden": true },
     shape("rect", { x: x(-1), y: -8, width: x(2), height: 16, class: "margin" }),
     shape("path", { d: "M0-8V8", class: "expected" }),
@@ -99,7 +99,7 @@ function bar([low, found, high]) {
 }
 
 function ellipses({ names, fisher, target, mean, tuned }) {
-  const [width, height] = [0, 2].map((i) => 1.1 * Math.sqrt(Math.min(FARTHEST ** 2 * fisher[i], Math.max(...[fisher, target, mean, ...tuned].map((c) => c[i])))));
+  const [width, height] = [0, 2].map((i) => 1.1 * Math.sqrt(Math.min(MAX_SIGMAS ** 2 * fisher[i], Math.max(...[fisher, target, mean, ...tuned].map((c) => c[i])))));
   const ellipse = ([xx, xy, yy], kind) => {
     const [a, b, c] = [xx / width ** 2, xy / width / height, yy / height ** 2];
     const l = Math.sqrt(a); // the Cholesky factor maps the circle to the ellipse; y points down
@@ -110,20 +110,20 @@ function ellipses({ names, fisher, target, mean, tuned }) {
   const label = `1-sigma ellipses of ${tuned.length} tuned inverse mass matrices, their mean, the target and the inverse Fisher`;
   return node("figure", {},
     shape("svg", { viewBox: "-1.05 -1.05 2.1 2.1", class: "ellipses", role: "img", "aria-label": label }, ...drawn.filter(Boolean)),
-    node("figcaption", {}, `1-sigma ellipses in z: ${names[0]} to the right ±${width.toPrecision(2)}, ${names[1]} upwards ±${height.toPrecision(2)}. `,
+    node("figcaption", {}, `1-sigma ellipses in z. Horizontal: ${names[0]}, ±${width.toPrecision(2)}; vertical: ${names[1]}, ±${height.toPrecision(2)}. `,
       ...["fisher", "target", "mean", "one"].map((kind) => node("span", { class: `key ${kind}` }, KINDS[kind]))));
 }
-function mapped({ names, curves }) {
+function ellipsesInX({ names, curves }) {
   const ends = [0, 1].map((i) => Object.values(curves).flat().map((point) => point[i]).reduce(([low, high], x) => [Math.min(low, x), Math.max(high, x)], [Infinity, -Infinity]));
   const place = (point) => point.map((x, i) => ((2 * (x - ends[i][0])) / (ends[i][1] - ends[i][0]) - 1) * (i ? -1 : 1)).map((x) => x.toFixed(4)).join(" ");
   const drawn = ["fisher", "mean", "target"].filter((kind) => curves[kind]).map((kind) => shape("path", { d: `M${curves[kind].map(place).join("L")}Z`, class: kind }));
-  const told = names.map((name, i) => `${name} from ${ends[i].map((x) => Number(x.toPrecision(3))).join(" to ").replaceAll("-", "−")}`);
+  const ranges = names.map((name, i) => `${name}, from ${ends[i].map((x) => Number(x.toPrecision(3))).join(" to ").replaceAll("-", "−")}`);
   return node("figure", {},
-    shape("svg", { viewBox: "-1.05 -1.05 2.1 2.1", class: "ellipses", role: "img", "aria-label": "The same in x: the mean tuned inverse mass matrix, the target and the inverse Fisher" }, ...drawn),
-    node("figcaption", {}, `The same as curves in x: ${told[0]} to the right, ${told[1]} upwards. `,
+    shape("svg", { viewBox: "-1.05 -1.05 2.1 2.1", class: "ellipses", role: "img", "aria-label": "1-sigma ellipses mapped to x: the mean tuned inverse mass matrix, the target and the inverse Fisher" }, ...drawn),
+    node("figcaption", {}, `The same ellipses mapped to x. Horizontal: ${ranges[0]}; vertical: ${ranges[1]}. `,
       ...["fisher", "target", "mean"].map((kind) => node("span", { class: `key ${kind}` }, KINDS[kind]))));
 }
-const KINDS = { fisher: "inverse Fisher", target: "target", mean: "mean tuned M⁻¹", one: "each replicate’s" };
+const KINDS = { fisher: "inverse Fisher", target: "target", mean: "mean tuned M⁻¹", one: "M⁻¹ of each replicate" };
 
 function heat(caption, matrix) {
   return node("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
@@ -136,8 +136,8 @@ function heat(caption, matrix) {
 }
 
 function whitened({ tuned, expected }) {
-  return node("figure", {}, node("div", { class: "pictures" }, heat("mean of those kept", tuned), heat("target, regularised", expected)),
-    node("figcaption", {}, "M⁻¹ of the first 32 replicates at most, whitened by the inverse Fisher: the identity where they are the same. Orange: too large, blue: too small."));
+  return node("figure", {}, node("div", { class: "pictures" }, heat("mean tuned M⁻¹", tuned), heat("target, with regularisation", expected)),
+    node("figcaption", {}, "Whitened by the inverse Fisher, so that the inverse Fisher itself is the identity matrix. The mean is over at most the first 32 replicates. Orange: larger than the inverse Fisher; blue: smaller."));
 }
 
 function lineOf(id) {
@@ -151,31 +151,31 @@ function open(id) {
   const d = details[id];
   const parts = [
     node("h2", { id: "detail-title" }, line.status, ` ${line.name}, ${line.place}`),
-    node("p", { class: "lead" }, `${line.claim}${d.told ? ` – ${d.told}.` : ""}`),
+    node("p", { class: "lead" }, `${line.claim}${d.sentence ? `: ${d.sentence}.` : ""}`),
   ];
   if (d.message) parts.push(node("pre", { class: "message", tabindex: 0 }, d.message));
   if (d.entries) {
-    const told = d.entries.length < d.judged ? `The ${d.entries.length} entries furthest out of ${d.judged} judged` : "Entries judged";
-    parts.push(table("entries", `${told}. Band: the margin; line: the interval; dot: found`, ["entry", "in margins", "found", "expected", "deviation", "interval", "margin"],
+    const which = d.entries.length < d.judged ? `The ${d.entries.length} largest deviations of ${d.judged} entries` : "Entries";
+    parts.push(table("entries", `${which}. Band: margin; line: confidence interval; dot: estimate`, ["entry", "in margins", "found", "expected", "deviation", "interval", "margin"],
       d.entries.map(([entry, found, expected, deviation, interval, margin, ...place]) => [entry, bar(place), found, expected, deviation, interval, margin])));
   }
   const pictures = [];
   if (d.ellipses) pictures.push(ellipses(d.ellipses));
-  if (d.mapped) pictures.push(mapped(d.mapped));
+  if (d.ellipses_in_x) pictures.push(ellipsesInX(d.ellipses_in_x));
   if (d.whitened) pictures.push(whitened(d.whitened));
   if (pictures.length) parts.push(node("div", { class: "pictures" }, ...pictures));
-  if (d.readings) parts.push(table("readings", "M⁻¹ over the inverse Fisher itself, and what geometry and the documented regularisation predict", ["entry", "M⁻¹ / inverse Fisher", "interval", "predicted", "reading", "because of"], d.readings));
-  if (d.parts) parts.push(table("parts", "Where the deviation from the inverse Fisher comes from", ["entry", "geometry", "regularisation", "remainder", "together"], d.parts));
+  if (d.readings) parts.push(table("readings", "Ratio of M⁻¹ to the inverse Fisher, and the ratio predicted by geometry and the documented regularisation", ["entry", "M⁻¹ / inverse Fisher", "interval", "predicted", "reading", "reason"], d.readings));
+  if (d.parts) parts.push(table("parts", "Parts of the deviation from the inverse Fisher", ["entry", "geometry", "regularisation", "remainder", "total"], d.parts));
   parts.push(node("dl", {}, ...d.facts.map(([name, text]) => node("div", {}, node("dt", {}, name), node("dd", {}, text)))));
-  if (d.beside) parts.push(node("h3", {}, "All claims about this combination"), node("ul", { class: "claims" },
-    ...d.beside.map(lineOf).map(({ status, claim }, i) => node("li", {}, status, " ",
-      d.beside[i] === id ? node("strong", {}, claim) : node("a", { href: `#r-${d.beside[i]}` }, claim)))));
+  if (d.claims) parts.push(node("h3", {}, "All claims on this case, backend and metric"), node("ul", { class: "claims" },
+    ...d.claims.map(lineOf).map(({ status, claim }, i) => node("li", {}, status, " ",
+      d.claims[i] === id ? node("strong", {}, claim) : node("a", { href: `#r-${d.claims[i]}` }, claim)))));
   if (line.command) parts.push(node("h3", {}, "Repeat with"), node("pre", { tabindex: 0 }, node("code", {}, line.command)));
   byId("detail-content").replaceChildren(...parts);
   all("table[data-name]", dialog).forEach(downloadable);
   if (!dialog.open) dialog.showModal();
   dialog.scrollTop = 0;
-  history.replaceState(null, "", `#r-${id}`); // the page's address is that of the detail
+  history.replaceState(null, "", `#r-${id}`); // the address of the page becomes that of the detail
 }
 
 function openAddressed() {
@@ -194,7 +194,7 @@ document.addEventListener("click", (event) => {
 });
 openAddressed();
 
-// Each table as CSV, as it is shown.
+// Each table can be downloaded as CSV, as it is shown.
 
 function csv(table) {
   const heads = table.tHead?.rows.length ?? 0;
