@@ -6,6 +6,7 @@ from typing import final
 from invmass.claims.base import Claim, Deviations, Estimates
 from invmass.claims.metric_statistics import target_statistics
 from invmass.claims.regularisation_floor import data_statistics
+from invmass.results.schema import CONVERGES
 from invmass.runs.experiment import Experiment
 
 
@@ -13,7 +14,7 @@ from invmass.runs.experiment import Experiment
 class ConvergesToItsTarget(Claim):
     """Does M⁻¹ converge to what its estimator estimates, at the window actually used?"""
 
-    name = "converges to its target"
+    name = CONVERGES
     summary = "The mean of M⁻¹ is what its estimator converges to on this posterior, regularised."
     reference = "the regularised target of the estimator"
     margin = "10%"

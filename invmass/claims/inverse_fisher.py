@@ -25,6 +25,7 @@ from invmass.claims.pooled import (
 from invmass.claims.reading import EntryReading, read_entry
 from invmass.claims.regularisation_floor import below_floor, data_statistics
 from invmass.claims.sequential import Verdict
+from invmass.results.schema import INVERSE_FISHER
 from invmass.runs.experiment import Experiment
 from invmass.whitening import whiten
 
@@ -38,7 +39,7 @@ class InverseFisher(Claim):
     one. What the data contribute to an entry that the regularisation floor hides is judged too.
     """
 
-    name = "inverse Fisher"
+    name = INVERSE_FISHER
     summary = (
         "M⁻¹ matches the inverse Fisher information, or differs from it by the ratio that "
         "geometry and the documented regularisation predict."
