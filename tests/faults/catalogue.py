@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from faults import reported, sampler
+from faults import reported, sampler, supplied
 from faults.wrapped import RightNumPyro, RightNumPyro10, Wrapped, Wrapped10
 from invmass.claims import conduct, judge
 from invmass.runs.experiment import Settings
@@ -93,9 +93,9 @@ FAULTS = [
     Fault(sampler.SkipsTheLastWindow, conduct.SPREAD),
     Fault(sampler.HalvesTheLastWindow, conduct.SPREAD),
     Fault(sampler.TransientLeftIn, judge.CONVERGES),
-    Fault(reported.IgnoresSupplied, conduct.SUPPLIED),
-    Fault(reported.KeepsSuppliedUnused, conduct.SUPPLIED),
-    Fault(reported.UsesTheDiagonalOfSupplied, conduct.SUPPLIED),
+    Fault(supplied.IgnoresSupplied, conduct.SUPPLIED),
+    Fault(supplied.KeepsSuppliedUnused, conduct.SUPPLIED),
+    Fault(supplied.UsesTheDiagonalOfSupplied, conduct.SUPPLIED),
     Fault(reported.LosesTheMetricInAFile, conduct.RESUMES, MANY),
     Fault(reported.ForgetsTheJacobian, judge.DENSITY, FIRST),
     Fault(sampler.MovesWithoutTheJacobian, judge.DRAWS, "priors"),
