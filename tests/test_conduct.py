@@ -7,8 +7,8 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from faults.reported import KeepsSuppliedUnused
 from faults.sampler import Replaced
+from faults.supplied import KeepsSuppliedUnused
 
 from invmass.backends.hmc_static import HandRolledHMC
 from invmass.claims import registry as claims

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from faults import reported, sampler
+from faults import reported, sampler, supplied
 from faults.wrapped import RightNumPyro, RightNumPyro10, Wrapped, Wrapped10
 from invmass.claims.base import GAUSSIAN_FIT
 from invmass.claims.converges_to_its_target import ConvergesToItsTarget
@@ -110,9 +110,9 @@ FAULTS = [
     Fault(sampler.SkipsTheLastWindow, WindowEffectiveSampleSize.name),
     Fault(sampler.HalvesTheLastWindow, WindowEffectiveSampleSize.name),
     Fault(sampler.TransientLeftIn, ConvergesToItsTarget.name),
-    Fault(reported.IgnoresSupplied, SuppliedMetric.name),
-    Fault(reported.KeepsSuppliedUnused, SuppliedMetric.name),
-    Fault(reported.UsesTheDiagonalOfSupplied, SuppliedMetric.name),
+    Fault(supplied.IgnoresSupplied, SuppliedMetric.name),
+    Fault(supplied.KeepsSuppliedUnused, SuppliedMetric.name),
+    Fault(supplied.UsesTheDiagonalOfSupplied, SuppliedMetric.name),
     Fault(reported.LosesTheMetricInAFile, ResumesFromFile.name, MANY),
     Fault(reported.ForgetsTheJacobian, DensityAgrees.name, FIRST),
     Fault(sampler.MovesWithoutTheJacobian, DrawsAreRight.name, "priors"),

@@ -63,6 +63,11 @@ class Wrapped(Backend):
         return matrix
 
 
+def unsupplied(request: WarmUpRequest) -> WarmUpRequest:
+    """The same request without a supplied metric."""
+    return replace(request, inverse_mass_matrix=None, adapt_metric=True)
+
+
 def at_strengths(*percent: int) -> Callable[[type[Wrapped]], type[Wrapped]]:
     """A class for each strength beside the full one: `Fault`, `Fault20`, `Fault10`, …"""
 
