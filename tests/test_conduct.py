@@ -15,8 +15,8 @@ from invmass.claims import conduct, judge
 from invmass.claims import registry as claims
 from invmass.claims.equivalence import Statistic, Verdict, interval
 from invmass.errors import UsageError
+from invmass.model.affine import AffineMap
 from invmass.model.catalogue import all_cases
-from invmass.model.motion import Motion
 from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.backend import Backend, Draws, Tuned
@@ -103,7 +103,7 @@ def test_replicates_that_are_stuck_do_not_say_what_draws_are_worth() -> None:
 
 
 @pytest.mark.parametrize("motion", [conduct.TOGETHER, *conduct.APART])
-def test_posterior_of_a_moved_case_is_the_moved_posterior(motion: Motion) -> None:
+def test_posterior_of_a_moved_case_is_the_moved_posterior(motion: AffineMap) -> None:
     case = all_cases()[conduct.FIT]
     moments = case.reference.moments()
     moved = motion.case(case, moments.covariance)

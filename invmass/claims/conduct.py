@@ -12,7 +12,7 @@ import scipy.stats
 
 from invmass.adaptation.estimators import Rule
 from invmass.claims.equivalence import Statistic, Verdict, all_exact, sequential
-from invmass.model.motion import Motion
+from invmass.model.affine import AffineMap
 from invmass.results.status import Status
 from invmass.runs.experiment import NUM_SAMPLES, Experiment, joined
 from invmass.sampling.backend import Draws, Tuned
@@ -43,11 +43,11 @@ EQUAL = 1e-5  # chance that two variances which scatter by 3% are the same to si
 ROUNDING = 64  # in units of the last place: sums of 500 products came out up to 7 apart
 SHORT_WARMUP = 200  # enough to tune a step size alone
 
-TOGETHER = Motion("moved", shift=1000.0, scale=30.0, turn=1)
+TOGETHER = AffineMap("moved", shift=1000.0, scale=30.0, turn=1)
 APART = (
-    Motion("shifted", shift=1000.0),
-    Motion("rescaled", scale=30.0),
-    Motion("permuted", turn=1),
+    AffineMap("shifted", shift=1000.0),
+    AffineMap("rescaled", scale=30.0),
+    AffineMap("permuted", turn=1),
 )
 
 T = TypeVar("T", Tuned, Draws)
@@ -318,7 +318,7 @@ def resumes(experiment: Experiment) -> Verdict:
 
 def _equivariant(
     experiment: Experiment,
-    runs: Sequence[tuple[str, Experiment, Motion]],
+    runs: Sequence[tuple[str, Experiment, AffineMap]],
     margins: Mapping[str, float],
 ) -> Verdict:
     """M⁻¹ of moved cases, moved back, against that of the case itself, replicate by replicate.
@@ -356,7 +356,7 @@ def _equivariant(
 
 
 def _moved_warm_up(
-    experiment: Experiment, motion: Motion, covariance: np.ndarray
+    experiment: Experiment, motion: AffineMap, covariance: np.ndarray
 ) -> Callable[[int], Tuned]:
     """Warm-up of the moved case, from the same starts moved along."""
     case = motion.case(experiment.case, covariance)

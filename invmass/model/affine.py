@@ -1,4 +1,4 @@
-"""Affine motions of a linear fit: what must not change what a sampler tunes, but for the units."""
+"""Affine maps of a linear fit: they must not change what a sampler tunes, except for the units."""
 
 from dataclasses import dataclass, replace
 
@@ -13,7 +13,7 @@ _FLAT = 1e4  # of the moved prior over the distance moved: it pulls by nothing t
 
 
 @dataclass(frozen=True)
-class Motion:
+class AffineMap:
     """`x[i] = scale · w[i - turn] + shift · sd`, from old coordinates w to new ones.
 
     Attributes:
