@@ -295,7 +295,8 @@ def test_numpyro_takes_the_dictionary_as_it_is(structure, keys, x64) -> None:  #
             gaussian, inverse_mass_matrix=given, dense_mass=dense, adapt_mass_matrix=False
         )
         mcmc = MCMC(kernel, num_warmup=5, num_samples=1, progress_bar=False)
-        mcmc.run(jax.random.key(0), *map(jnp.array, own.args))  # copies: see precision.fresh
+        copies = map(jnp.array, own.args)  # `precision.copy_for_tracing` says why
+        mcmc.run(jax.random.key(0), *copies)
         back = mcmc.last_state.adapt_state.inverse_mass_matrix
     assert set(back) == set(keys)
     for names, block in own.inverse_mass_matrix(structure).items():

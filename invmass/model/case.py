@@ -1,6 +1,6 @@
 """A case: a posterior with its true parameters, and every answer that a sampler is held to."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -105,19 +105,17 @@ class Case:
         with float64():
             start = np.asarray(posterior.flatten(posterior.to_unconstrained(_float64(self.truth))))
 
-        def coordinates(names: Sequence[str]) -> np.ndarray:
-            return np.concatenate([np.r_[posterior.slices[name]] for name in names])
-
         if self.groups:
             if sorted(name for group in self.groups for name in group) != sorted(self.sites):
                 raise UsageError(f"the groups of case {self.name!r} must name each site once")
-            groups = [coordinates(group) for group in self.groups]
+            groups = [posterior.layout.indices(group) for group in self.groups]
             return IndependentQuadratures(posterior.log_density, start, groups)
         if not self.gaussian:
             return Quadrature.of(posterior.log_density, start)
         if set(self.gaussian) == set(self.sites):
             return Gaussian(posterior.log_density, start)
-        return ConditionallyGaussian(posterior.log_density, start, coordinates(self.gaussian))
+        inner = posterior.layout.indices(self.gaussian)
+        return ConditionallyGaussian(posterior.log_density, start, inner)
 
     def starts(self, seed: int, count: int) -> np.ndarray:
         """Exact independent draws of the free constrained coordinates, shape (count, d).

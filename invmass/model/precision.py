@@ -31,7 +31,7 @@ def relative_rounding(values: np.ndarray) -> float:
     return eps
 
 
-def fresh(tree: Any) -> Any:
+def copy_for_tracing(tree: Any) -> Any:
     """`tree` with its NumPy arrays copied, floats in the ambient precision.
 
     JAX remembers by identity how it converted a NumPy array inside a traced function, without

@@ -22,7 +22,7 @@ from invmass.model.distributions import Array
 from invmass.model.fisher import invert_information
 from invmass.model.mode import find_mode
 from invmass.model.posterior import Sites
-from invmass.model.precision import float64, fresh
+from invmass.model.precision import copy_for_tracing, float64
 from invmass.user_model import numpyro_sites
 from invmass.user_model.numpyro_information import Likelihood, likelihood_of, rule_of
 
@@ -68,8 +68,8 @@ class OwnModel:
 
     @cached_property
     def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments of the model, copied (`precision.fresh` says why)."""
-        return fresh(tuple(self.args)), fresh(dict(self.kwargs))
+        """Arguments of the model, copied (`precision.copy_for_tracing` says why)."""
+        return copy_for_tracing(tuple(self.args)), copy_for_tracing(dict(self.kwargs))
 
     @cached_property
     def _trace(self) -> numpyro_sites.Trace:
