@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from invmass.cli.export import export
     from invmass.notebook import Answer, check, judge
     from invmass.results.rows import load_rows
+    from invmass.user_model.numpyro_model import NumPyroModel
 
 # Where each public name is defined. Imported when it is asked for: pytest imports this package in
 # whatever session it is installed, and JAX must not be there before it is configured.
 _PUBLIC = {
     "Answer": "invmass.notebook",
+    "NumPyroModel": "invmass.user_model.numpyro_model",
     "check": "invmass.notebook",
     "export": "invmass.cli.export",
     "judge": "invmass.notebook",
     "load_rows": "invmass.results.rows",
 }
-__all__ = ["Answer", "__version__", "check", "export", "judge", "load_rows"]
+__all__ = ["Answer", "NumPyroModel", "__version__", "check", "export", "judge", "load_rows"]
 
 
 def __getattr__(name: str) -> Any:
