@@ -21,7 +21,7 @@ from invmass.errors import UsageError
 from invmass.model import distributions as families
 from invmass.model.bijectors import LibraryTransform, Transforms
 from invmass.model.case import Case
-from invmass.model.distributions import Array, Family
+from invmass.model.distributions import Array, Distribution
 from invmass.model.posterior import Posterior, Site, Sites
 from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 from invmass.sampling.batching import compiled, replicated
@@ -202,7 +202,7 @@ _SAME_NAME = (  # and the same parameters in the same order
 )  # fmt: skip
 
 
-def _lower(family: Family) -> Any:
+def _lower(family: Distribution) -> Any:
     """The NumPyro distribution of a family."""
     import numpyro.distributions as dist
 
@@ -213,7 +213,7 @@ def _lower(family: Family) -> Any:
             return dist.Multinomial(total, probs=probabilities)
         case families.TruncatedNormal(loc, scale, low, high):
             return dist.TruncatedNormal(loc, scale, low=low, high=high)
-        case families.LogGaps(loc, scale):
+        case families.OrderedNormal(loc, scale):
             gaps = dist.transforms.OrderedTransform()
             return dist.TransformedDistribution(dist.Normal(loc, scale).to_event(1), gaps)
         case families.Bernoulli(logits):

@@ -21,7 +21,7 @@ from invmass.errors import UsageError
 from invmass.model import distributions as families
 from invmass.model.bijectors import LibraryTransform, Transforms
 from invmass.model.case import Case
-from invmass.model.distributions import Array, Family
+from invmass.model.distributions import Array, Distribution
 from invmass.model.posterior import Posterior, Site, Sites
 from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 from invmass.sampling.batching import replicated
@@ -307,7 +307,8 @@ def _joint(posterior: Posterior) -> Any:
         x: dict[str, Array] = {}
         for name, site in posterior.sites.items():
             prior = _prior(site, x, name)
-            x[name] = yield prior if isinstance(site.prior, families.Given) else root(prior)
+            depends = isinstance(site.prior, families.ConditionalPrior)
+            x[name] = yield prior if depends else root(prior)
         for name, observation in posterior.observations.items():
             distribution = _lower(observation.distribution(x).broadcast(observation.values))
             yield distribution.copy(name=name)
@@ -341,7 +342,7 @@ _SAME_NAME = (  # and the same parameters in the same order
 )  # fmt: skip
 
 
-def _lower(family: Family) -> Any:
+def _lower(family: Distribution) -> Any:
     """The TFP distribution of a family."""
     import tensorflow_probability.substrates.jax as tfp
 
@@ -355,7 +356,7 @@ def _lower(family: Family) -> Any:
             return tfd.Multinomial(number(total), probs=number(probabilities))
         case families.HalfCauchy(scale):
             return tfd.HalfCauchy(number(0.0), number(scale))
-        case families.LogGaps(loc, scale):
+        case families.OrderedNormal(loc, scale):
             first_and_gaps = tfb.Blockwise([tfb.Identity(), tfb.Exp()], [1, jnp.size(loc) - 1])
             return tfd.TransformedDistribution(
                 tfd.MultivariateNormalDiag(number(loc), number(scale)),

@@ -11,10 +11,10 @@ import numpyro
 import numpyro.distributions as dist
 from numpyro.infer import MCMC, NUTS
 
-from invmass.model.case import Case
+from invmass import NumPyroModel
 from invmass.runs.experiment import Settings
 from invmass.user_model.adaptation import Adaptation
-from invmass.user_model.saving import saving
+from invmass.user_model.warm_start_saving import saving
 
 # A correlated Gaussian under a bounded prior: what NUTS sees is the logit of each coordinate.
 
@@ -81,9 +81,9 @@ def show(title, own, structure):
 
 def main():
     """Judge the three models, and hand one inverse Fisher to NUTS."""
-    model = Case.from_numpyro(notebook, notebook_truth, *notebook_args)
-    line = Case.from_numpyro(hubble, "map", *hubble_args)
-    hierarchy = Case.from_numpyro(schools, schools_truth, *schools_args)
+    model = NumPyroModel(notebook, notebook_truth, *notebook_args)
+    line = NumPyroModel(hubble, "map", *hubble_args)
+    hierarchy = NumPyroModel(schools, schools_truth, *schools_args)
 
     show("the notebook's model", model, "dense")
     show("Hubble's law", line, "dense")

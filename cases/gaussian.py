@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from invmass.model.case import Case
-from invmass.model.distributions import Array, Family, MultivariateNormal, Normal, Uniform
+from invmass.model.distributions import Array, Distribution, MultivariateNormal, Normal, Uniform
 from invmass.model.posterior import Observation, Site, Sites
 
 
@@ -14,7 +14,7 @@ def _observed_mean(x: Sites, covariance: Array) -> MultivariateNormal:
 
 
 def _correlated(
-    name: str, summary: str, centre: np.ndarray, covariance: np.ndarray, prior: Family
+    name: str, summary: str, centre: np.ndarray, covariance: np.ndarray, prior: Distribution
 ) -> Case:
     return Case(
         name,

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invmass.model.case import Case
-from invmass.model.distributions import Given, Normal, TruncatedNormal
+from invmass.model.distributions import ConditionalPrior, Normal, TruncatedNormal
 from invmass.model.posterior import Observation, Site
 
 _SOURCE = (
@@ -29,7 +29,11 @@ def hierarchies() -> Iterator[Case]:
         "eight_schools-centred",
         f"{about}, θ ~ N(μ, τ)",
         sites=top
-        | {"effects": Site(Given(lambda x: Normal(x["mean"], x["spread"])), _EFFECTS.shape)},
+        | {
+            "effects": Site(
+                ConditionalPrior(lambda x: Normal(x["mean"], x["spread"])), _EFFECTS.shape
+            )
+        },
         observations={
             "y": Observation(
                 lambda x, errors: Normal(x["effects"], errors),
@@ -65,7 +69,9 @@ def hierarchies() -> Iterator[Case]:
         "no data; width ~ N(10, 1), x ~ N(100, exp((width - 10)/2)), twice",
         sites={
             "width": Site(Normal(10.0, 1.0)),
-            "x": Site(Given(lambda x: Normal(100.0, jnp.exp((x["width"] - 10.0) / 2))), (2,)),
+            "x": Site(
+                ConditionalPrior(lambda x: Normal(100.0, jnp.exp((x["width"] - 10.0) / 2))), (2,)
+            ),
         },
         observations={},
         truth={"width": 10.0, "x": np.array([100.0, 100.0])},

@@ -11,12 +11,12 @@ import numpy as np
 
 from invmass.model import distributions as families
 from invmass.model.case import Case
-from invmass.model.distributions import Array, Family
+from invmass.model.distributions import Array, Distribution
 from invmass.model.posterior import Site
 
 # Each with x* where the density of z is largest if positive values are unconstrained by log,
 # intervals by logit.
-_PRIORS: dict[str, tuple[str, Family, Array]] = {
+_PRIORS: dict[str, tuple[str, Distribution, Array]] = {
     "normal": ("N(30, 2)", families.Normal(30.0, 2.0), 30.0),
     "uniform": ("Uniform(-3, 7)", families.Uniform(-3.0, 7.0), 2.0),
     "beta": ("Beta(2, 5)", families.Beta(2.0, 5.0), 2 / 7),
@@ -39,7 +39,7 @@ _PRIORS: dict[str, tuple[str, Family, Array]] = {
     ),
     "ordered": (
         "first entry, log gaps ~ N((-20, 1, 3), (2, 0.5, 0.8))",
-        families.LogGaps(np.array([-20.0, 1.0, 3.0]), np.array([2.0, 0.5, 0.8])),
+        families.OrderedNormal(np.array([-20.0, 1.0, 3.0]), np.array([2.0, 0.5, 0.8])),
         np.cumsum([-20.0, np.exp(1.0), np.exp(3.0)]),
     ),
     "lkj": ("3×3 correlations ~ LKJ(2)", families.LKJ(3, 2.0), np.eye(3)),

@@ -32,18 +32,18 @@ if TYPE_CHECKING:
         LKJ,
         Bernoulli,
         Beta,
+        ConditionalPrior,
         Dirichlet,
         Exponential,
         Gamma,
-        Given,
         HalfCauchy,
         HalfNormal,
         InverseGamma,
-        LogGaps,
         LogNormal,
         Multinomial,
         MultivariateNormal,
         Normal,
+        OrderedNormal,
         Poisson,
         StudentT,
         TruncatedNormal,
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from invmass.notebook import Answer, check, judge
     from invmass.results.rows import load_rows
     from invmass.sampling.backend import Backend, Draws, Tuned, Unsupported, WarmUpRequest
+    from invmass.user_model.numpyro_model import NumPyroModel
 
 # Where each public name is defined. A name is imported when it is first used: pytest imports this
 # package in every session in which it is installed, and JAX must not be imported before it is
@@ -68,14 +69,15 @@ _MODULES = {
     "invmass.model.case": "Case",
     "invmass.model.catalogue": "all_cases",
     "invmass.model.distributions": (
-        "LKJ Bernoulli Beta Dirichlet Exponential Gamma Given HalfCauchy HalfNormal "
-        "InverseGamma LogGaps LogNormal Multinomial MultivariateNormal Normal Poisson StudentT "
-        "TruncatedNormal Uniform"
+        "LKJ Bernoulli Beta ConditionalPrior Dirichlet Exponential Gamma HalfCauchy HalfNormal "
+        "InverseGamma LogNormal Multinomial MultivariateNormal Normal OrderedNormal Poisson "
+        "StudentT TruncatedNormal Uniform"
     ),
     "invmass.model.posterior": "Observation Posterior Site",
     "invmass.notebook": "Answer check judge",
     "invmass.results.rows": "load_rows",
     "invmass.sampling.backend": "Backend Draws Tuned Unsupported WarmUpRequest",
+    "invmass.user_model.numpyro_model": "NumPyroModel",
 }
 _PUBLIC = {name: module for module, names in _MODULES.items() for name in names.split()}
 __all__ = ["__version__", "fisher", *_PUBLIC]

@@ -2,14 +2,11 @@
 
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from invmass.claims.inverse_fisher import InverseFisher
 from invmass.claims.reading import Reading
-from invmass.claims.record import SHOWN_DIMENSION, SHOWN_REPLICATES, answer_record
+from invmass.claims.record import answer_record
 from invmass.claims.registry import answers
 from invmass.errors import UsageError
 from invmass.model.case import Case
@@ -22,10 +19,12 @@ from invmass.sampling.backend import Backend
 from invmass.sampling.registry import check_metrics, load_backend, without_regularisation
 from invmass.studies.recorded_matrices import recorded_answers, recorded_experiment, recorded_record
 from invmass.user_model.adaptation import Adaptation
-from invmass.user_model.loading import METRICS, load_own_model
-from invmass.user_model.model import OwnModel, Structure
-from invmass.user_model.saving import saving
-from invmass.user_model.summary import in_words, on_the_covariance
+from invmass.user_model.loading import load_numpyro_model
+from invmass.user_model.metric_structure import METRICS, Structure
+from invmass.user_model.numpyro_model import NumPyroModel
+from invmass.user_model.records import entry_rows, verdict_row
+from invmass.user_model.summary import about_covariance, in_words
+from invmass.user_model.warm_start_saving import saving
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,23 +43,17 @@ _WORST_FIRST = (
     Reading.MATCHES,
 )  # fmt: skip
 _GREEN = ("pass", Reading.MATCHES)
-_AS_VERDICT = {
-    Reading.MATCHES: "pass",
-    Reading.DIFFERS: "pass",
-    Reading.WRONG: "fail",
-    Reading.UNDECIDED: "inconclusive",
-}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was found out; a notebook shows it as a table and a picture.
+    """Verdicts, which a notebook shows as a table and a picture.
 
     Attributes:
         title: what was judged.
-        lines: one for each verdict, or for each entry of a model of one's own; keys of `COLUMNS`.
+        lines: one for each verdict, or for each entry of a user's model; keys of `COLUMNS`.
         rows: verdicts as a results folder holds them, for pictures.
-        notes: what else there is to say.
+        notes: further remarks, in sentences.
     """
 
     title: str
@@ -72,7 +65,7 @@ class Answer:
     def status(self) -> str:
         """The worst of all: "error", "fail", "inconclusive" or "pass".
 
-        Of a model of one's own: "wrong", "undecided", "differs as documented" or "matches".
+        Of a user's model: "wrong", "undecided", "differs as documented" or "matches".
         """
         statuses = {line["status"] for line in self.lines}
         return next((status for status in _WORST_FIRST if status in statuses), "error")
@@ -106,7 +99,7 @@ class Answer:
 
     def __str__(self) -> str:
         table = self._shown().to_string(index=False)
-        return "\n".join([f"{self.title}: {self.status}", table, *self._told()])
+        return "\n".join([f"{self.title}: {self.status}", table, *self._remarks()])
 
     def __repr__(self) -> str:
         return str(self)
@@ -122,7 +115,7 @@ class Answer:
             f"<p><b>{html.escape(self.status)}</b>: {html.escape(self.title)}</p>",
             self._shown().to_html(index=False, border=0),
             *drawn,
-            *(f"<p>{html.escape(note)}</p>" for note in self._told()),
+            *(f"<p>{html.escape(note)}</p>" for note in self._remarks()),
         ]
         return f"<div>{''.join(parts)}</div>"
 
@@ -134,8 +127,8 @@ class Answer:
         frame[numbers] = frame[numbers].map(lambda value: number(value, 4))
         return frame.astype(object).where(frame.notna(), MISSING)
 
-    def _told(self) -> list[str]:
-        """What broke down, and why; then what else there is to say."""
+    def _remarks(self) -> list[str]:
+        """Errors with their reasons, and then the notes."""
         broken = [line for line in self.lines if line["status"] == "error"]
         return [f"{line['metric']}, {line['claim']}: {line['message']}" for line in broken] + [
             *self.notes
@@ -143,7 +136,7 @@ class Answer:
 
 
 def check(
-    model_or_case: str | Case | OwnModel | Callable[..., Any],
+    model_or_case: str | Case | NumPyroModel | Callable[..., Any],
     backend: str | Backend = "numpyro",
     metric: str | Structure | None = None,
     claims: str | Sequence[str] = (),
@@ -152,16 +145,16 @@ def check(
     regularise: bool = True,
     **settings: Any,
 ) -> Answer:
-    """Judge a case, or a NumPyro model of one's own, here and now: `invmass check`.
+    """Judge a case, or a user's NumPyro model, here and now: `invmass check`.
 
     Args:
         model_or_case: a case or its name; a model, as a function without arguments, as
-            `Case.from_numpyro(model, …)` or as "path/to/file.py:model".
-        backend: a backend or its name; "numpyro" alone for a model of one's own.
-        metric: the one to be judged, else all that the backend tunes; for a model of one's own
+            `NumPyroModel(model, …)` or as "path/to/file.py:model".
+        backend: a backend or its name; for a user's model "numpyro" alone.
+        metric: the one to be judged, else all that the backend tunes; of a user's model
             "diagonal", "dense" or a list of tuples of sites.
         claims: those to be judged by name, else all.
-        prior: of a model of one's own, whether the curvature of the prior is counted; if it is not
+        prior: of a user's model, whether the curvature of the prior is counted; if it is not
             said, only where the observations alone leave the information singular.
         regularise: whether the library shrinks what it estimates; only NumPyro can leave it.
         settings: `seed`, `tolerance`, `false_alarm`, `replicates`, `num_warmup`.
@@ -172,11 +165,11 @@ def check(
     """
     chosen = _settings(settings)
     claims = [claims] if isinstance(claims, str) else claims
-    judged = _own_or_case(model_or_case, prior)
-    if isinstance(judged, OwnModel):
+    judged = _model_or_case(model_or_case, prior)
+    if isinstance(judged, NumPyroModel):
         if claims or backend != "numpyro":
             raise UsageError("a model of your own is NumPyro's, with a claim of its own")
-        return _own_answer(judged, metric, chosen, regularise)
+        return _model_answer(judged, metric, chosen, regularise)
     if prior is not None:
         raise UsageError("prior is for a model of your own; a case says itself what it counts")
     library = load_backend(backend) if isinstance(backend, str) else backend
@@ -237,72 +230,37 @@ def _settings(given: dict[str, Any]) -> Settings:
     return Settings(**given)
 
 
-def _own_or_case(given: Any, prior: bool | None) -> Case | OwnModel:
-    if isinstance(given, OwnModel) and prior is not None:
-        return replace(given, prior=prior)
-    if isinstance(given, Case | OwnModel):
+def _model_or_case(given: Any, prior: bool | None) -> Case | NumPyroModel:
+    if isinstance(given, NumPyroModel) and prior is not None:
+        return given.counting_prior(prior)
+    if isinstance(given, Case | NumPyroModel):
         return given
     if isinstance(given, str):
         is_file = given.endswith(".py") or given.rpartition(":")[0].endswith(".py")
-        return load_own_model(given, prior) if is_file else one_case(given)
+        return load_numpyro_model(given, prior) if is_file else one_case(given)
     if callable(given):
-        return OwnModel(given, prior=prior)
+        return NumPyroModel(given, prior=prior)
     raise UsageError(
         f"a case, its name or a NumPyro model can be checked, not {type(given).__name__}"
     )
 
 
-def _own_answer(
-    own: OwnModel, metric: str | Structure | None, settings: Settings, regularise: bool
+def _model_answer(
+    model: NumPyroModel, metric: str | Structure | None, settings: Settings, regularise: bool
 ) -> Answer:
-    """Entries of each structure against the inverse Fisher, and what it saves."""
-    name = getattr(own.model, "__name__", type(own.model).__name__)
+    """Entries of each structure against the inverse Fisher, and what starting there saves."""
     structures: list[Structure] = list(METRICS) if metric is None else [metric]
     for structure in structures:
-        own.blocks(structure)  # a wrong name is told before anything is run
+        model.metric(structure)  # a wrong name is an error before anything is run
     lines, rows, notes = [], [], []
     for structure in structures:
-        told = structure if isinstance(structure, str) else "; ".join(map(",".join, structure))
-        adaptation = Adaptation(own, structure, settings, regularise)
-        common = {"case": name, "backend": "numpyro", "metric": told, "claim": InverseFisher.name}
-        judged = list(adaptation.entries())
-        entries = [
-            asdict(entry)
-            | {"entry": entry.name, "expected": entry.predicted, "message": entry.reason}
-            | {"status": str(entry.finding), "reading": str(entry.finding)}
-            for entry in judged
-        ]
-        lines += [common | entry for entry in entries]
-        rows.append(
-            common
-            | {"kind": "verdict", "status": _verdict(entries), "intervals": entries}
-            | {"coordinates": list(own.coordinates)}
-            | _picture(adaptation)
-        )
-        notes.append(f"{told}: {in_words(judged, adaptation.reference_name)}")
-        notes += [f"{told}: {adaptation.floor}"] if adaptation.floor else []
-        notes += [on_the_covariance(adaptation)] if adaptation.why_no_fisher else []
-        notes.append(f"{told}: {saving(adaptation)}")
-    return Answer(f"{name} by numpyro", lines, rows, notes)
-
-
-def _verdict(entries: Sequence[dict[str, Any]]) -> str:
-    """The status of a picture: of the worst entry."""
-    statuses = {_AS_VERDICT[entry["finding"]] for entry in entries}
-    return next(status for status in _WORST_FIRST if status in statuses)
-
-
-def _picture(adaptation: Adaptation) -> dict[str, Any]:
-    own = adaptation.own
-    if own.dimension > SHOWN_DIMENSION:
-        return {}
-    tuned = adaptation.tuned(SHOWN_REPLICATES)
-    diagonal = not own.dense_mass(adaptation.structure)
-    shown = np.diagonal(tuned, axis1=1, axis2=2) if diagonal else tuned
-    centre = adaptation.posterior.mean if adaptation.why_no_fisher else own.position
-    whole = adaptation.posterior.covariance if adaptation.why_no_fisher else own.inverse_fisher
-    return {
-        "inverse_fisher": whole.tolist(),
-        "position": centre.tolist(),
-        "tuned": shown.tolist(),
-    }
+        adaptation = Adaptation(model, structure, settings, regularise)
+        entries = list(adaptation.entries())
+        lines += entry_rows(adaptation, entries)
+        rows.append(verdict_row(adaptation, entries))
+        name = adaptation.metric.name
+        notes.append(f"{name}: {in_words(entries, adaptation.reference_name)}")
+        notes += [f"{name}: {adaptation.floor}"] if adaptation.floor else []
+        notes += [about_covariance(adaptation)] if adaptation.why_no_fisher else []
+        notes.append(f"{name}: {saving(adaptation)}")
+    return Answer(f"{model.name} by numpyro", lines, rows, notes)

@@ -11,6 +11,17 @@ def whiten(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return inverse @ metrics @ inverse.T
 
 
+def whiten_points(points: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """`L⁻¹ (z - mean)` of rows z, with L the Cholesky factor of the covariance.
+
+    Args:
+        points: shape (…, d).
+        mean: shape (d,).
+        covariance: shape (d, d).
+    """
+    return (points - mean) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
+
+
 def gap(metric: np.ndarray, reference: np.ndarray) -> float:
     """Largest deviation of a metric, whitened: of the logarithm of a ratio, or of a correlation.
 

@@ -17,7 +17,7 @@ from invmass.cli.export import export_
 from invmass.errors import UsageError
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
-from invmass.model.distributions import Given, Normal, Poisson, TruncatedNormal
+from invmass.model.distributions import ConditionalPrior, Normal, Poisson, TruncatedNormal
 from invmass.model.posterior import Observation, Site
 from invmass.model.precision import float64
 from invmass.model.stan.expressions import Expression, Known, Tracer
@@ -167,7 +167,7 @@ def test_summary_of_several_lines_is_one_comment() -> None:
             {
                 "sites": {
                     "a": Site(Normal(0.0, 1.0)),
-                    "b": Site(Given(lambda x: TruncatedNormal(x["a"], 1.0, 0.0, 1.0))),
+                    "b": Site(ConditionalPrior(lambda x: TruncatedNormal(x["a"], 1.0, 0.0, 1.0))),
                 }
             },
             "b: there is no TruncatedNormal in Stan to be written",

@@ -15,19 +15,19 @@ from invmass.model.distributions import (
     Bernoulli,
     Beta,
     Dirichlet,
+    Distribution,
     Exponential,
-    Family,
     Gamma,
     HalfCauchy,
     HalfNormal,
     Interval,
     InverseGamma,
-    LogGaps,
     LogNormal,
     Multinomial,
     MultivariateNormal,
     Normal,
-    ObservedFamily,
+    ObservedDistribution,
+    OrderedNormal,
     Poisson,
     StudentT,
     TruncatedNormal,
@@ -135,7 +135,7 @@ def double_precision() -> Iterator[None]:
             id="truncated_normal",
         ),
         pytest.param(
-            LogGaps(np.array([1.0, -2.0]), np.array([0.5, 3.0])),
+            OrderedNormal(np.array([1.0, -2.0]), np.array([0.5, 3.0])),
             np.array([0.1, 7.1]),
             scipy.stats.norm.logpdf(0.1, 1.0, 0.5)
             + scipy.stats.lognorm.logpdf(7.0, 3.0, scale=np.exp(-2.0)),
@@ -161,7 +161,7 @@ def double_precision() -> Iterator[None]:
         ),
     ],
 )
-def test_log_density_equals_scipy(family: Family, x: np.ndarray, expected: float) -> None:
+def test_log_density_equals_scipy(family: Distribution, x: np.ndarray, expected: float) -> None:
     # rounding of a dozen float64 operations
     np.testing.assert_allclose(family.log_density(x), expected, rtol=1e-12)
 
@@ -220,8 +220,8 @@ def poisson(theta: Array) -> Poisson:
     return Poisson(jnp.exp(bernoulli(theta).logits))
 
 
-def information(build: Callable[[Array], ObservedFamily], data: Array) -> np.ndarray:
-    def parameters(theta: Array) -> ObservedFamily:
+def information(build: Callable[[Array], ObservedDistribution], data: Array) -> np.ndarray:
+    def parameters(theta: Array) -> ObservedDistribution:
         return build(theta).broadcast(data)
 
     compute = jax.jit(lambda theta: parameters(theta).information(jax.jacfwd(parameters)(theta)))
@@ -312,7 +312,7 @@ def test_poisson_information_is_the_hessian_of_the_kl_divergence() -> None:
 
 @pytest.mark.parametrize("build", [normal, multivariate_normal, multinomial, bernoulli, poisson])
 def test_information_is_the_mean_outer_product_of_scores(
-    build: Callable[[Array], ObservedFamily],
+    build: Callable[[Array], ObservedDistribution],
 ) -> None:
     count, generator = 40_000, np.random.default_rng(0)
     family = build(THETA)

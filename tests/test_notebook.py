@@ -17,7 +17,6 @@ from invmass.claims.converges_to_its_target import ConvergesToItsTarget
 from invmass.claims.inverse_fisher import InverseFisher
 from invmass.claims.inverse_fisher_of_x import InverseFisherOfX
 from invmass.errors import UsageError
-from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
 from invmass.notebook import COLUMNS
 from invmass.results.rows import RowWriter
@@ -188,8 +187,8 @@ def test_bad_input_is_told(
         invmass.check(*words, **given)  # type: ignore[arg-type]
 
 
-def test_model_with_arguments_comes_from_numpyro() -> None:
-    own = Case.from_numpyro(heights, {"mean": 170.0, "tilt": 3.0}, 1000.0)
+def test_model_with_arguments_is_a_numpyro_model() -> None:
+    own = invmass.NumPyroModel(heights, {"mean": 170.0, "tilt": 3.0}, 1000.0)
     answer = invmass.check(own, metric=[("mean", "tilt")])
     assert set(answer.to_frame()["metric"]) == {"mean,tilt"}
     assert answer.passed

@@ -15,6 +15,7 @@ import pytest
 from numpyro.contrib.control_flow import scan
 from numpyro.infer import MCMC, NUTS
 
+import invmass
 from invmass.claims.reading import Reading
 from invmass.cli.own_model import judge_file
 from invmass.errors import SingularFisherError, UsageError
@@ -24,10 +25,10 @@ from invmass.model.catalogue import all_cases
 from invmass.model.precision import float64
 from invmass.runs.experiment import Settings
 from invmass.user_model.adaptation import Adaptation
-from invmass.user_model.loading import load_own_model
-from invmass.user_model.model import OwnModel
-from invmass.user_model.numpyro_information import likelihood_of, rule_of
-from invmass.user_model.saving import saving as what_it_saves
+from invmass.user_model.distribution_information import likelihood_of, rule_of
+from invmass.user_model.loading import load_numpyro_model
+from invmass.user_model.numpyro_model import NumPyroModel
+from invmass.user_model.warm_start_saving import saving as saving_of
 
 HERE = Path(__file__).parent
 
@@ -183,13 +184,13 @@ def gaussian(centre, covariance):  # type: ignore[no-untyped-def]
     numpyro.sample("y", dist.MultivariateNormal(jnp.stack([a, b, c]), covariance), obs=centre)
 
 
-def own_gaussian() -> OwnModel:
-    return Case.from_numpyro(gaussian, "map", np.array([300.0, -20.0, 5.0]), CHOSEN)
+def own_gaussian() -> NumPyroModel:
+    return NumPyroModel(gaussian, "map", np.array([300.0, -20.0, 5.0]), CHOSEN)
 
 
 def test_the_notebook_s_model_is_the_case_of_the_catalogue() -> None:
     case = all_cases()["notebook-uniform"]
-    own = Case.from_numpyro(notebook, {"x": MEAN}, MEAN, covariance=COVARIANCE)
+    own = NumPyroModel(notebook, {"x": MEAN}, MEAN, covariance=COVARIANCE)
     expected = fisher.expected(case.posterior, case.truth, invert=True, flat=True)
     np.testing.assert_allclose(own.inverse_fisher, expected, rtol=1e-10)
     assert (own.kind, own.with_prior, own.coordinates) == ("expected", False, ("x[0]", "x[1]"))
@@ -207,13 +208,13 @@ def test_the_mode_is_that_of_z_and_the_prior_adds_its_curvature() -> None:
         numpyro.sample("y", dist.Normal(5.0, scale), obs=y)
 
     y = 5.0 + 30.0 * np.array([-1.0, 1.0] * 25)
-    own = Case.from_numpyro(model, "map", y)
+    own = NumPyroModel(model, "map", y)
     with float64():
         slope = jax.grad(own.log_density)(jnp.asarray(own.position))
         curvature = -jax.hessian(own.log_density)(jnp.asarray(own.position))
     assert abs(float(slope[0])) < 1e-6
     assert own.inverse_fisher[0, 0] == pytest.approx(1 / 100)  # 2n in log σ, n = 50
-    observed = OwnModel(model, {"scale": np.array(30.0)}, (y,), prior=True)
+    observed = NumPyroModel(model, {"scale": np.array(30.0)}, y, prior=True)
     z = np.log(30.0)
     prior = 2 * np.exp(2 * z) / 100.0**2  # of z - x²/(2·100²)
     assert 1 / observed.inverse_fisher[0, 0] == pytest.approx(100 + prior)
@@ -232,7 +233,7 @@ def test_sites_within_a_scan_of_numpyro_are_taken_at_their_values() -> None:
         scan(step, 0.0, y)
 
     values = {"scale": 2.0, "x": np.ones(5)}
-    own = Case.from_numpyro(model, values, np.arange(5.0))
+    own = NumPyroModel(model, values, np.arange(5.0))
     information = np.diag([10.0, *[1 / 4] * 5])  # 2n in log σ, and 1/σ² for each x
     np.testing.assert_allclose(own.inverse_fisher, np.linalg.inv(information), rtol=1e-6)
 
@@ -247,14 +248,15 @@ def test_an_unknown_family_is_observed_and_says_why() -> None:
         numpyro.sample("w", dist.Normal(shift, 1.0), obs=0.3)
         numpyro.sample("residual", dist.Normal(0.0, 1.0), obs=0.7 - shift)
 
-    own = OwnModel(model, {"mean": 4.5, "shift": 0.2}, (y,))
+    own = NumPyroModel(model, {"mean": 4.5, "shift": 0.2}, y)
     assert own.kind == "mixed"
     assert own.sources["w"] == "expected"
     assert own.sources["y"].startswith("observed: no Fisher information is known here of Neg")
     assert own.sources["residual"] == "observed: its value depends on the parameters"
     # at its own mean, the negative binomial's curvature in log mean is n·m·φ/(m + φ)
     expected = np.diag([4 * 4.5 * 2 / 6.5, 2.0])
-    np.testing.assert_allclose(own.likelihood_information, expected, rtol=1e-6, atol=1e-9)
+    found = own.information.likelihood_information
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 
 
 def test_a_hierarchical_model_takes_the_prior_and_a_singular_one_names_the_direction() -> None:
@@ -264,14 +266,34 @@ def test_a_hierarchical_model_takes_the_prior_and_a_singular_one_names_the_direc
             theta = numpyro.sample("theta", dist.Normal(0.0, 1.0))
             numpyro.sample("y", dist.Normal(mu + 2.0 * theta, 1.5), obs=y)
 
-    own = Case.from_numpyro(model, "map", np.array([1.0, 4.0, 2.0]))
+    own = NumPyroModel(model, "map", np.array([1.0, 4.0, 2.0]))
     assert own.with_prior
     with float64():
         hessian = -jax.hessian(own.log_density)(jnp.asarray(own.position))
     np.testing.assert_allclose(own.inverse_fisher, np.linalg.inv(hessian), rtol=1e-8)
-    without = OwnModel(model, "map", own.args, prior=False)
+    without = NumPyroModel(model, "map", *own.args, prior=False)
     with pytest.raises(SingularFisherError, match=r"mu.*theta\[0\]"):
         _ = without.inverse_fisher
+
+
+def test_the_old_name_of_the_class_warns_and_names_the_new_one() -> None:
+    centre = np.array([300.0, -20.0, 5.0])
+    with pytest.warns(DeprecationWarning, match=r"invmass\.NumPyroModel\(model, truth, …\)"):
+        old = Case.from_numpyro(gaussian, "map", centre, CHOSEN, prior=True)
+    assert type(old) is invmass.NumPyroModel is NumPyroModel
+    new = invmass.NumPyroModel(gaussian, "map", centre, CHOSEN, prior=True)
+    np.testing.assert_array_equal(old.position, new.position)
+    np.testing.assert_array_equal(old.inverse_fisher, new.inverse_fisher)
+
+
+def test_arguments_of_the_model_may_have_any_name() -> None:
+    def model(prior, model=None):  # type: ignore[no-untyped-def]
+        x = numpyro.sample("x", dist.Normal(0.0, prior))
+        numpyro.sample("y", dist.Normal(x, 1.0), obs=model)
+
+    own = NumPyroModel.from_arguments(model, "map", (), {"prior": 2.0, "model": 1.0}, prior=True)
+    assert own.inverse_fisher == pytest.approx(0.8)
+    assert own.counting_prior(False).inverse_fisher == pytest.approx(1.0)
 
 
 # -- NumPyro's dictionary
@@ -295,7 +317,8 @@ def test_numpyro_takes_the_dictionary_as_it_is(structure, keys, x64) -> None:  #
             gaussian, inverse_mass_matrix=given, dense_mass=dense, adapt_mass_matrix=False
         )
         mcmc = MCMC(kernel, num_warmup=5, num_samples=1, progress_bar=False)
-        mcmc.run(jax.random.key(0), *map(jnp.array, own.args))  # copies: see precision.fresh
+        copies = map(jnp.array, own.args)  # `precision.copy_for_tracing` says why
+        mcmc.run(jax.random.key(0), *copies)
         back = mcmc.last_state.adapt_state.inverse_mass_matrix
     assert set(back) == set(keys)
     for names, block in own.inverse_mass_matrix(structure).items():
@@ -313,7 +336,7 @@ def test_a_structure_that_cannot_be_meant_is_an_error() -> None:
         ([("a",), ("b", "a")], "a site stands in two blocks"),
     ):
         with pytest.raises(UsageError, match=told):
-            own.blocks(structure)  # type: ignore[arg-type]
+            own.metric(structure)  # type: ignore[arg-type]
 
 
 # -- adaptation
@@ -333,9 +356,9 @@ def test_adaptation_finds_the_inverse_fisher_of_a_gaussian(adaptation: Adaptatio
 
 def test_an_inverse_fisher_that_is_wrong_differs_by_its_factor(adaptation: Adaptation) -> None:
     wrong = own_gaussian()
-    wrong.__dict__["inverse_fisher"] = adaptation.own.inverse_fisher * np.diag([2.0, 1, 1]) ** 2 + (
-        adaptation.own.inverse_fisher * (1 - np.eye(3))
-    )
+    right = adaptation.model.inverse_fisher
+    factor = np.ones((3, 3)) + np.diag([3.0, 0.0, 0.0])
+    wrong.__dict__["inverse_fisher"] = right * factor
     judged = Adaptation(wrong, adaptation.structure, adaptation.settings)
     judged._runs = adaptation._runs
     judged.run(1)
@@ -347,7 +370,7 @@ def test_an_inverse_fisher_that_is_wrong_differs_by_its_factor(adaptation: Adapt
 
 
 def test_starting_from_the_inverse_fisher_saves(adaptation: Adaptation) -> None:
-    saving = what_it_saves(adaptation)
+    saving = saving_of(adaptation)
     assert saving.good
     assert saving.supplied_steps == 75
     assert saving.found == 1.0
@@ -364,7 +387,7 @@ def test_a_warm_up_that_is_too_short_is_an_error() -> None:
         numpyro.sample("x", dist.Normal(np.zeros(20), 1.0))
 
     with pytest.raises(UsageError, match="20 warm-up steps are too few for a block of 20"):
-        Adaptation(OwnModel(model), "dense", Settings(num_warmup=20))
+        Adaptation(NumPyroModel(model), "dense", Settings(num_warmup=20))
 
 
 # -- bad input
@@ -378,8 +401,8 @@ def test_values_that_do_not_fit_the_model_are_errors() -> None:
         ("mode", "a dictionary of constrained values or 'map', not 'mode'"),
     ):
         with pytest.raises(UsageError, match=told):
-            Case.from_numpyro(notebook, truth, MEAN, COVARIANCE)  # type: ignore[arg-type]
-    edge = Case.from_numpyro(notebook, {"x": np.array([2.0, 10.0])}, MEAN, COVARIANCE)
+            NumPyroModel(notebook, truth, MEAN, COVARIANCE)  # type: ignore[arg-type]
+    edge = NumPyroModel(notebook, {"x": np.array([2.0, 10.0])}, MEAN, COVARIANCE)
     with pytest.raises(UsageError, match="site 'x' lies on the edge of its support"):
         _ = edge.position
 
@@ -419,7 +442,7 @@ def raises():  # type: ignore[no-untyped-def]
 )
 def test_a_model_that_nuts_cannot_move_is_an_error(model, told) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(UsageError, match=told):
-        OwnModel(model)
+        NumPyroModel(model)
 
 
 def test_an_array_seen_in_both_precisions_is_told_with_its_remedy() -> None:
@@ -427,7 +450,7 @@ def test_an_array_seen_in_both_precisions_is_told_with_its_remedy() -> None:
         raise ValueError("Cannot lower jaxpr with verifier errors: …")  # what JAX says
 
     with pytest.raises(UsageError, match=r"'model' closes over a NumPy array .*clear_caches"):
-        OwnModel(model)
+        NumPyroModel(model)
 
 
 def test_a_density_without_a_mode_is_an_error() -> None:
@@ -436,7 +459,7 @@ def test_a_density_without_a_mode_is_an_error() -> None:
         numpyro.sample("theta", dist.Normal(np.zeros(4), tau))
 
     with pytest.raises(UsageError, match="no mode was found"):
-        _ = OwnModel(centred).position
+        _ = NumPyroModel(centred).position
 
 
 # -- the command
@@ -476,7 +499,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_file_gives_a_model_its_arguments(file: Path) -> None:
-    own = load_own_model(f"{file}:model")
+    own = load_numpyro_model(f"{file}:model")
     assert own.inverse_fisher == pytest.approx(4 / 16)
     assert own.position == pytest.approx(3.0, abs=1e-3)
 
@@ -492,10 +515,10 @@ def test_files_that_cannot_be_used_are_errors(file: Path) -> None:
         (f"{bad}:model", "bad.py cannot be run: ModuleNotFoundError: No module named 'nothing"),
     ):
         with pytest.raises(UsageError, match=told):
-            load_own_model(spec)
+            load_numpyro_model(spec)
     file.write_text(FILE.replace("model_args", "unused"), encoding="utf-8")
     with pytest.raises(UsageError, match=r"missing a required argument: 'n'; define model_args"):
-        load_own_model(f"{file}:model")
+        load_numpyro_model(f"{file}:model")
 
 
 def test_metrics_and_blocks_that_cannot_be_meant_are_errors(file: Path) -> None:

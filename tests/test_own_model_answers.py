@@ -17,12 +17,12 @@ import invmass  # noqa: E402
 from invmass.claims.reading import Reading  # noqa: E402
 from invmass.cli.main import cli  # noqa: E402
 from invmass.errors import NoModeError, SingularFisherError, UsageError  # noqa: E402
-from invmass.model.case import Case  # noqa: E402
 from invmass.runs.experiment import Settings  # noqa: E402
-from invmass.user_model.adaptation import COVARIANCE, WITH_PRIOR, Adaptation  # noqa: E402
-from invmass.user_model.model import OwnModel  # noqa: E402
-from invmass.user_model.noncentred import noncentred  # noqa: E402
+from invmass.user_model.adaptation import Adaptation  # noqa: E402
+from invmass.user_model.non_centred import non_centred  # noqa: E402
+from invmass.user_model.numpyro_model import NumPyroModel  # noqa: E402
 from invmass.user_model.posterior_covariance import posterior_moments  # noqa: E402
+from invmass.user_model.reference import COVARIANCE, WITH_PRIOR  # noqa: E402
 from invmass.whitening import whiten  # noqa: E402
 
 SETTINGS = Settings(replicates=512)
@@ -69,7 +69,7 @@ def line_data() -> tuple[np.ndarray, np.ndarray]:
     return t, 1.5 * t + 0.5 + 0.01 * np.random.default_rng(0).normal(size=50)
 
 
-def entries(own: OwnModel, **given: object) -> dict[str, object]:
+def entries(own: NumPyroModel, **given: object) -> dict[str, object]:
     adaptation = Adaptation(own, "dense", SETTINGS, **given)  # type: ignore[arg-type]
     return {entry.name: entry for entry in adaptation.entries()}
 
@@ -78,7 +78,7 @@ def entries(own: OwnModel, **given: object) -> dict[str, object]:
 
 
 def test_narrow_model_is_no_match() -> None:
-    answer = invmass.check(OwnModel(narrow, "map", (np.array(0.0),)), metric="dense")
+    answer = invmass.check(NumPyroModel(narrow, "map", np.array(0.0)), metric="dense")
     assert answer.status == "differs as documented"
     assert not answer.passed
     (found,) = answer.lines
@@ -88,7 +88,7 @@ def test_narrow_model_is_no_match() -> None:
 
 
 def test_floor_is_told_before_anything_is_sampled() -> None:
-    own = OwnModel(line, "map", line_data())
+    own = NumPyroModel(line, "map", *line_data())
     adaptation = Adaptation(own, "dense", SETTINGS)
     floor = adaptation.floor
     assert not adaptation._runs
@@ -102,7 +102,7 @@ def test_floor_is_told_before_anything_is_sampled() -> None:
     assert usual > 2.5 * bare
 
 
-def gradients_a_draw(own: OwnModel, regularise: bool) -> float:
+def gradients_a_draw(own: NumPyroModel, regularise: bool) -> float:
     """Of NumPyro's NUTS on the model itself, with what it tunes."""
     kernel = NUTS(own.model, dense_mass=True, regularize_mass_matrix=regularise)
     mcmc = MCMC(
@@ -119,7 +119,7 @@ def gradients_a_draw(own: OwnModel, regularise: bool) -> float:
 
 
 def test_line_differs_as_documented_and_matches_without_regularisation() -> None:
-    own = OwnModel(line, "map", line_data())
+    own = NumPyroModel(line, "map", *line_data())
     usual = entries(own)
     assert {entry.finding for entry in usual.values()} == {Reading.DIFFERS}  # type: ignore[attr-defined]
     assert "regularisation" in usual["slope"].reason  # type: ignore[attr-defined]
@@ -128,7 +128,7 @@ def test_line_differs_as_documented_and_matches_without_regularisation() -> None
 
 
 def test_nothing_is_said_of_a_floor_that_does_not_matter() -> None:
-    own = OwnModel(informed, "map", (np.array(0.0),))
+    own = NumPyroModel(informed, "map", np.array(0.0))
     assert Adaptation(own, "dense", SETTINGS).floor is None
 
 
@@ -136,7 +136,7 @@ def test_nothing_is_said_of_a_floor_that_does_not_matter() -> None:
 
 
 def test_answer_says_which_of_both_informations_is_matched() -> None:
-    own = Case.from_numpyro(informed, "map", np.array(0.0))
+    own = NumPyroModel(informed, "map", np.array(0.0))
     assert own.inverses["of the observations alone"] == pytest.approx(1.0)
     assert own.inverses["with the prior"] == pytest.approx(0.5)
     (entry,) = entries(own).values()
@@ -147,11 +147,11 @@ def test_answer_says_which_of_both_informations_is_matched() -> None:
 
 
 def test_prior_is_counted_if_it_is_asked_for() -> None:
-    own = Case.from_numpyro(informed, "map", np.array(0.0), prior=True)
+    own = NumPyroModel(informed, "map", np.array(0.0), prior=True)
     (entry,) = entries(own).values()
     assert entry.finding is Reading.MATCHES  # type: ignore[attr-defined]
     assert entry.others["inverse Fisher"].finding == "differs"  # type: ignore[attr-defined]
-    own = OwnModel(informed, "map", (np.array(0.0),))
+    own = NumPyroModel(informed, "map", np.array(0.0))
     assert invmass.check(own, metric="dense", prior=True).status == "matches"
 
 
@@ -201,7 +201,7 @@ def exact_covariance() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def hierarchy() -> Adaptation:
-    return Adaptation(OwnModel(centred, "map", (EFFECTS,)), "dense", SETTINGS)
+    return Adaptation(NumPyroModel(centred, "map", EFFECTS), "dense", SETTINGS)
 
 
 def test_covariance_of_a_centred_hierarchy_is_that_of_quadrature(hierarchy: Adaptation) -> None:
@@ -222,8 +222,8 @@ def test_covariance_of_a_centred_hierarchy_is_that_of_quadrature(hierarchy: Adap
 
 
 def test_non_centred_model_is_the_same_posterior() -> None:
-    own = OwnModel(centred, "map", (EFFECTS,))
-    other, back = noncentred(own)  # type: ignore[misc]
+    own = NumPyroModel(centred, "map", EFFECTS)
+    other, back = non_centred(own)  # type: ignore[misc]
     assert set(other.sites) == {"tau", "theta_decentered"}
     with jax.enable_x64(True):
         z = jnp.asarray([0.3, -1.0, 2.0])
@@ -235,12 +235,12 @@ def test_non_centred_model_is_the_same_posterior() -> None:
         difference += jnp.linalg.slogdet(jax.jacfwd(back)(again))[1]
     np.testing.assert_allclose(mapped, [0.3, -np.exp(0.3), 2 * np.exp(0.3)])
     assert float(difference) == pytest.approx(0.0, abs=1e-10)
-    assert noncentred(OwnModel(line, "map", line_data())) is None
+    assert non_centred(NumPyroModel(line, "map", *line_data())) is None
 
 
 def test_mode_far_from_the_chains_does_not_serve() -> None:
-    adaptation = Adaptation(OwnModel(spike, "map"), "dense", SETTINGS)
-    assert adaptation.own.inverse_fisher == pytest.approx(1e-8, rel=1e-3)  # of the spike
+    adaptation = Adaptation(NumPyroModel(spike, "map"), "dense", SETTINGS)
+    assert adaptation.model.inverse_fisher == pytest.approx(1e-8, rel=1e-3)  # of the spike
     (entry,) = adaptation.entries()
     assert "standard deviations apart in x" in str(adaptation.why_no_fisher)
     assert adaptation.posterior.covariance == pytest.approx(1.0, rel=0.05)
@@ -248,7 +248,7 @@ def test_mode_far_from_the_chains_does_not_serve() -> None:
 
 
 def test_direction_without_density_is_named() -> None:
-    own = OwnModel(ridge, "map", (np.array(1.0),))
+    own = NumPyroModel(ridge, "map", np.array(1.0))
     with pytest.raises(NoModeError, match=r"flat along \+1·a -1·b"):
         _ = own.position
     with pytest.raises(UsageError, match=r"\+1·a -1·b.*covariance is not known"):
@@ -257,7 +257,7 @@ def test_direction_without_density_is_named() -> None:
 
 def test_indefinite_information_at_a_given_point_is_named() -> None:
     at = {"tau": np.array(0.01), "theta": np.array([1.0, 1.0])}
-    own = OwnModel(centred, at, (EFFECTS,))
+    own = NumPyroModel(centred, at, EFFECTS)
     with pytest.raises(SingularFisherError, match="indefinite") as told:
         _ = own.inverse_fisher
     assert "'map'" not in str(told.value)  # which sent there and back
@@ -267,7 +267,7 @@ def test_indefinite_information_at_a_given_point_is_named() -> None:
 def test_samplers_that_disagree_are_no_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     from invmass.user_model import posterior_covariance
 
-    own = OwnModel(informed, "map", (np.array(0.0),))
+    own = NumPyroModel(informed, "map", np.array(0.0))
     starts = np.random.default_rng(0).normal(size=(64, 1))
     right = posterior_covariance._nuts
     monkeypatch.setattr(posterior_covariance, "_nuts", lambda *given: 1.2 * right(*given))
@@ -324,7 +324,7 @@ def bent(through):  # type: ignore[no-untyped-def]
     ],
 )
 def test_derivatives_are_taken_by_whichever_mode_there_is(through, how: str) -> None:  # type: ignore[no-untyped-def]
-    right, own = OwnModel(bent(jnp.sin)), OwnModel(bent(through))
+    right, own = NumPyroModel(bent(jnp.sin)), NumPyroModel(bent(through))
     assert own.derivatives == how
     assert own.forward_mode == (through is looped)
     np.testing.assert_allclose(own.position, right.position, atol=1e-8)
@@ -336,7 +336,7 @@ def test_derivatives_are_taken_by_whichever_mode_there_is(through, how: str) -> 
 
 def test_function_without_a_derivative_is_not_the_model_s_fault() -> None:
     with pytest.raises(UsageError, match=r"JAX cannot differentiate it, which NUTS needs") as told:
-        _ = OwnModel(bent(lambda x: called(np.sin, x))).position
+        _ = NumPyroModel(bent(lambda x: called(np.sin, x))).position
     assert "cannot be run" not in str(told.value)
 
 
@@ -345,7 +345,7 @@ def test_mode_search_survives_overflow() -> None:
         x = numpyro.sample("x", dist.Normal(0.0, 1.0))
         numpyro.sample("y", dist.Poisson(jnp.exp(300.0 * x)), obs=y)
 
-    own = OwnModel(steep, "map", (np.array(3.0),))
+    own = NumPyroModel(steep, "map", np.array(3.0))
     (x,) = own.position
     assert 300 * np.exp(300 * x) + x == pytest.approx(900, rel=1e-8)
     assert own.inverses["of the observations alone"] == pytest.approx(
@@ -358,7 +358,7 @@ def test_mode_is_found_whatever_the_units() -> None:
         numpyro.sample("wide", dist.Normal(3.0, 1e4))
         numpyro.sample("narrow", dist.Normal(0.0, 1e-5))
 
-    own = OwnModel(scales)
+    own = NumPyroModel(scales)
     np.testing.assert_allclose(own.position, [0.0, 3.0], atol=1e-6)
     np.testing.assert_allclose(np.diag(own.inverse_fisher), [1e-10, 1e8], rtol=1e-6)
 
@@ -377,7 +377,7 @@ def test_direction_that_is_wrong_does_not_hide_behind_another(
     draws = np.random.default_rng(0).normal(size=(512, 225, 2))
 
     def told(small: float) -> set[Reading]:
-        adaptation = Adaptation(OwnModel(correlated), "dense", SETTINGS)
+        adaptation = Adaptation(NumPyroModel(correlated), "dense", SETTINGS)
         scaled = draws * np.sqrt([0.9, small]) @ turn
         matrices = np.einsum("rni,rnj->rij", scaled, scaled) / 225
         monkeypatch.setattr(adaptation, "tuned", lambda count: matrices[:count])
@@ -393,7 +393,7 @@ def test_masked_site_is_sampled_as_it_is_stated() -> None:
         with numpyro.handlers.mask(mask=jnp.array([True, True])):
             numpyro.sample("theta", dist.Normal(jnp.zeros(2), tau))
 
-    assert noncentred(OwnModel(masked, {"tau": np.array(1.0), "theta": np.zeros(2)})) is None
+    assert non_centred(NumPyroModel(masked, {"tau": np.array(1.0), "theta": np.zeros(2)})) is None
 
 
 def test_without_regularisation_a_block_must_fit_into_the_shortest_window() -> None:
@@ -401,5 +401,5 @@ def test_without_regularisation_a_block_must_fit_into_the_shortest_window() -> N
         numpyro.sample("x", dist.Normal(0.0, 1.0).expand([25]).to_event(1))
 
     with pytest.raises(UsageError, match="the 25 draws of the shortest window leave a block of 25"):
-        Adaptation(OwnModel(many), "dense", SETTINGS, regularise=False)
-    Adaptation(OwnModel(many), "diagonal", SETTINGS, regularise=False)
+        Adaptation(NumPyroModel(many), "dense", SETTINGS, regularise=False)
+    Adaptation(NumPyroModel(many), "diagonal", SETTINGS, regularise=False)

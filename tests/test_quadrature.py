@@ -15,7 +15,7 @@ import scipy.stats
 from invmass.errors import InvmassError, UsageError
 from invmass.model.case import Case, Truth
 from invmass.model.catalogue import all_cases
-from invmass.model.distributions import Family, Gamma, HalfNormal, StudentT, Uniform
+from invmass.model.distributions import Distribution, Gamma, HalfNormal, StudentT, Uniform
 from invmass.model.posterior import Site
 from invmass.model.precision import float64
 from invmass.model.quadrature import IndependentQuadratures, Moments, Quadrature
@@ -234,7 +234,7 @@ def test_six_dimensions_are_refused() -> None:
         Quadrature.of(lambda z: -0.5 * jnp.sum(z**2), np.zeros(6))
 
 
-def prior_alone(prior: Family, dimension: int) -> Case:
+def prior_alone(prior: Distribution, dimension: int) -> Case:
     """Independent sites, which quadrature takes together."""
     truth = {"a": np.full(dimension, 0.5)}
     return Case("own", "", {"a": Site(prior, (dimension,))}, {}, truth, prior_informs=True)
@@ -250,7 +250,7 @@ def prior_alone(prior: Family, dimension: int) -> Case:
         (Uniform(0.0, 1.0), 5),
     ],
 )
-def test_many_dimensions_have_the_moments_of_one(prior: Family, dimension: int) -> None:
+def test_many_dimensions_have_the_moments_of_one(prior: Distribution, dimension: int) -> None:
     many, one = prior_alone(prior, dimension), prior_alone(prior, 1)
     expected = one.reference.moments().covariance[0, 0]
     found = many.reference.moments().covariance
@@ -263,7 +263,7 @@ def test_many_dimensions_have_the_moments_of_one(prior: Family, dimension: int) 
 @pytest.mark.parametrize(
     ("prior", "dimension"), [(StudentT(3.0, 0.0, 1.0), 2), (Gamma(0.3, 1.0), 5)]
 )
-def test_tails_beyond_the_grid_are_refused(prior: Family, dimension: int) -> None:
+def test_tails_beyond_the_grid_are_refused(prior: Distribution, dimension: int) -> None:
     with pytest.raises(InvmassError, match=r"beyond the grid .* \(groups\), or normal"):
         _ = prior_alone(prior, dimension).reference
 

@@ -31,7 +31,7 @@ from invmass.model.distributions import (
     Dirichlet,
     Increasing,
     Interval,
-    LogGaps,
+    OrderedNormal,
     Positive,
     Real,
     Simplex,
@@ -174,7 +174,7 @@ def test_vectors_and_matrices_are_mapped_as_by_numpyro(
 
 
 def test_a_vector_or_matrix_has_no_repetitions() -> None:
-    for prior in (Dirichlet(np.ones(3)), LogGaps(np.zeros(3), np.ones(3)), LKJ(3, 2.0)):
+    for prior in (Dirichlet(np.ones(3)), OrderedNormal(np.zeros(3), np.ones(3)), LKJ(3, 2.0)):
         with pytest.raises(UsageError, match="has no repetitions"):
             Posterior({"x": Site(prior, (2,))}, {})
 

@@ -12,18 +12,18 @@ QUALITY = 1.5  # a metric is usable where κ is below so many times its null
 
 
 def condition(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """κ of metrics whitened by the reference: largest over smallest eigenvalue, shape (R,).
+    """κ of metrics whitened by the reference: largest over smallest eigenvalue, shape (…,).
 
     What it costs to sample with a metric that is not the reference; its scale costs nothing, the
     step size makes up for it.
 
     Args:
-        metrics: shape (R, d) diagonal or (R, d, d).
+        metrics: shape (…, d) diagonal or (…, d, d).
         reference: of their shape, (d,) or (d, d).
     """
     whitened = whiten(metrics.astype(np.float64), reference)
-    values = np.sort(whitened, axis=1) if reference.ndim == 1 else np.linalg.eigvalsh(whitened)
-    return values[:, -1] / values[:, 0]
+    values = np.sort(whitened, axis=-1) if reference.ndim == 1 else np.linalg.eigvalsh(whitened)
+    return values[..., -1] / values[..., 0]
 
 
 def null_condition(dimension: int, draws: int, dense: bool) -> float:

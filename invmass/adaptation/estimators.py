@@ -8,6 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from invmass.errors import NoTargetError, UsageError
+from invmass.whitening import whiten
 
 
 class Rule(enum.Enum):
@@ -161,6 +162,19 @@ class Estimator:
     def floor(self, draws: int) -> float:
         """What the rule itself adds to each variance after a window of `draws`, in units of z²."""
         return 1e-3 * 5 / (draws + 5) if self.regularisation is Regularisation.STAN else 0.0
+
+    def data_share(self, target: np.ndarray, draws: int) -> np.ndarray:
+        """Fraction of each variance of the tuned metric that comes from the draws, shape (d,).
+
+        Of the metric in units of its target, so that what regularisation adds in another
+        direction counts, too.
+
+        Args:
+            target: what the rule converges to, shape (d,) diagonal or (d, d) dense.
+            draws: n, of the last window.
+        """
+        ratios = whiten(self.regularised(target, draws)[None], target)[0]
+        return self.weight(draws) / (np.diag(ratios) if ratios.ndim == 2 else ratios)
 
     def data_part(self, metrics: np.ndarray, draws: int) -> np.ndarray:
         """Tuned metrics without what the rule added: `((n+5)/n) (M⁻¹ - floor I)` by Stan's rule.

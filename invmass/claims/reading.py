@@ -80,25 +80,35 @@ def read_entry(
         reading = Reading.UNDECIDED
         reason = BELOW_FLOOR if any(part.blind for part in data) else "too few replicates"
     elif reading is Reading.DIFFERS:
-        reason = _parts(found, geometry)
+        reason = deviation_parts(found.scale, geometry, found.expected)
     elif reading is Reading.UNDECIDED:
         reason = "at the margin" if found.inside else "too few replicates"
     numbers = found.found, found.low, found.high, found.expected
     return EntryReading(found.entry, *numbers, found.scale, reading, reason)
 
 
-def _parts(found: Interval, geometry: float) -> str:
-    """Geometry and regularisation, each with its size, unless the other is far larger."""
-    if found.scale == "log":
-        sizes = {"geometry": geometry, "regularisation": found.expected / geometry}
-        weights = {name: abs(np.log(size)) for name, size in sizes.items()}
+def deviation_parts(
+    scale: Scale, geometry: float, expected: float, name: str = "geometry", smallest: float = 0.0
+) -> str:
+    """Geometry and regularisation, each with its size, unless the other is far larger.
+
+    Args:
+        scale: "log" of a ratio, "linear" beside the diagonal.
+        geometry: what the entry would be without regularisation.
+        expected: what the entry should be with regularisation.
+        name: what the part that is not regularisation is called.
+        smallest: the size, a logarithm on the log scale, below which a part is left out.
+    """
+    if scale == "log":
+        sizes = {name: geometry, "regularisation": expected / geometry}
+        weights = {part: abs(np.log(size)) for part, size in sizes.items()}
     else:
-        sizes = {"geometry": geometry, "regularisation": found.expected - geometry}
-        weights = {name: abs(size) for name, size in sizes.items()}
-    least = max(weights.values()) / 4
-    sign = "" if found.scale == "log" else "+"
-    told = [f"{name} {size:{sign}.3g}" for name, size in sizes.items() if weights[name] >= least]
-    return ", ".join(told)
+        sizes = {name: geometry, "regularisation": expected - geometry}
+        weights = {part: abs(size) for part, size in sizes.items()}
+    least = max(max(weights.values()) / 4, smallest)
+    sign = "" if scale == "log" else "+"
+    named = [f"{part} {size:{sign}.3g}" for part, size in sizes.items() if weights[part] >= least]
+    return ", ".join(named)
 
 
 def worst_first(readings: tuple[EntryReading, ...]) -> list[EntryReading]:

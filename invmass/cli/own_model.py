@@ -1,25 +1,28 @@
-"""`invmass check path/to/file.py:model`: a NumPyro model of the user's own, in the terminal."""
+"""`invmass check path/to/file.py:model`: a user's NumPyro model, in the terminal."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import click
-import numpy as np
 
 from invmass.claims.reading import Reading
 from invmass.cli.options import FAIL, INCONCLUSIVE, PASS
 from invmass.cli.terminal import matrix, table
-from invmass.errors import UsageError
-from invmass.model.derivatives import USUAL
 from invmass.results.plain_json import plain_json
 from invmass.runs.experiment import Settings
-from invmass.user_model.adaptation import SMALL, STARTS, Adaptation, Entry
-from invmass.user_model.loading import METRICS, load_own_model
-from invmass.user_model.model import OwnModel, Structure
-from invmass.user_model.saving import Saving, saving
-from invmass.user_model.summary import in_words, on_the_covariance
-from invmass.whitening import gap
+from invmass.user_model.adaptation import Adaptation
+from invmass.user_model.entries import Entry
+from invmass.user_model.loading import load_numpyro_model
+from invmass.user_model.metric_structure import chosen_structures
+from invmass.user_model.numpyro_model import NumPyroModel
+from invmass.user_model.records import metric_record, model_record
+from invmass.user_model.summary import (
+    about_covariance,
+    about_information,
+    distinct_inverses,
+    in_words,
+)
+from invmass.user_model.warm_start_saving import Saving, saving
+from invmass.user_model.warm_up_runs import STARTS
 
 
 def judge_file(
@@ -31,7 +34,7 @@ def judge_file(
     prior: bool | None = None,
     regularise: bool = True,
 ) -> int:
-    """Show a model's inverse Fisher, whether adaptation finds it, and what it saves.
+    """Show a model's inverse Fisher, whether adaptation finds it, and what starting there saves.
 
     Args:
         spec: `path/to/file.py:name`.
@@ -39,7 +42,8 @@ def judge_file(
         blocks: comma-separated sites, each of them a dense block of one more metric.
         settings: of the verdict; the seed, too.
         as_json: write one JSON object instead of tables.
-        prior: whether the curvature of the prior is counted; None: only where it has to be.
+        prior: whether the curvature of the prior is counted. None: only where the observations
+            alone leave the information singular.
         regularise: whether NumPyro shrinks what it estimates.
 
     Returns:
@@ -49,115 +53,60 @@ def judge_file(
         UsageError: anything about the file, the model or the metrics.
         SingularFisherError: names the direction about which the model says nothing.
     """
-    unknown = [metric for metric in metrics if metric not in METRICS]
-    if unknown:
-        raise UsageError(f"unknown metric {unknown[0]!r}; NumPyro's are: {', '.join(METRICS)}")
-    structures: list[Structure] = [*(metrics or (() if blocks else METRICS))]
-    if blocks:
-        structures.append([tuple(block.split(",")) for block in blocks])
-    own = load_own_model(spec, prior)
+    structures = chosen_structures(metrics, blocks)
+    model = load_numpyro_model(spec, prior)
     for structure in structures:
-        own.blocks(structure)  # a wrong name is told before anything is run
-    answer = described(own) | {"model": spec, "regularised": regularise}
+        model.metric(structure)  # a wrong name is an error before anything is run
+    answer = model_record(model) | {"model": spec, "regularised": regularise}
     if not as_json:
-        _show_fisher(own)
-    undecided = wrong = False
-    answers = []
+        _show_information(model)
+    readings: set[Reading] = set()
+    records = []
     for structure in structures:
-        adaptation = Adaptation(own, structure, settings, regularise)
+        adaptation = Adaptation(model, structure, settings, regularise)
         if not as_json and adaptation.floor:
-            click.echo(f"\n{_title(structure)}: {adaptation.floor}")
+            click.echo(f"\n{_title(adaptation)}: {adaptation.floor}")
         entries = list(adaptation.entries())
         saved = saving(adaptation)
-        undecided |= any(entry.finding is Reading.UNDECIDED for entry in entries)
-        wrong |= any(entry.finding is Reading.WRONG for entry in entries)
-        answers.append(_judged(adaptation, entries, saved))
+        readings |= {entry.finding for entry in entries}
+        records.append(metric_record(adaptation, entries, saved))
         if not as_json:
             _show_adaptation(adaptation, entries, saved)
     if as_json:
-        click.echo(plain_json(answer | {"metrics": answers}, indent=2))
-    if wrong:
+        click.echo(plain_json(answer | {"metrics": records}, indent=2))
+    if Reading.WRONG in readings:
         return FAIL
-    return INCONCLUSIVE if undecided else PASS
+    return INCONCLUSIVE if Reading.UNDECIDED in readings else PASS
 
 
-def described(own: OwnModel) -> dict[str, Any]:
-    """The inverse Fisher of a model as JSON has it, or why there is none."""
-    told = {"coordinates": list(own.coordinates), "starts": STARTS}
-    if own.why_no_fisher:
-        return told | {"why_no_fisher": own.why_no_fisher}
-    return told | {
-        "x": {name: value.tolist() for name, value in own.point.items()},
-        "z": own.position.tolist(),
-        "kind": own.kind,
-        "sources": dict(own.sources),
-        "derivatives": own.derivatives,
-        "with_prior": own.with_prior,
-        "inverse_fisher_z": own.inverse_fisher.tolist(),
-        "inverses_z": {name: inverse.tolist() for name, inverse in own.inverses.items()},
-    }
-
-
-def _judged(adaptation: Adaptation, entries: Sequence[Entry], saved: Saving) -> dict[str, Any]:
-    """One metric as JSON has it: no tuples as keys."""
-    own, structure = adaptation.own, adaptation.structure
-    blocks = own.inverse_mass_matrix(structure, adaptation.reference)
-    return {
-        "metric": structure if isinstance(structure, str) else [list(names) for names in structure],
-        "reference": adaptation.reference_name,
-        "why_no_fisher": adaptation.why_no_fisher,
-        "floor": asdict(adaptation.floor) if adaptation.floor else None,
-        "inverse_mass_matrix": [
-            {"sites": list(names), "values": np.asarray(block).tolist()}
-            for names, block in blocks.items()
-        ],
-        "dense_mass": [list(names) for names in own.dense_mass(structure)],
-        "entries": [asdict(entry) for entry in entries],
-        "divergences": adaptation.divergences,
-        "saving": asdict(saved),
-    }
-
-
-def _show_fisher(own: OwnModel) -> None:
-    if own.why_no_fisher:
-        click.echo(f"no Fisher information serves as reference: {own.why_no_fisher}")
+def _show_information(model: NumPyroModel) -> None:
+    if model.why_no_fisher:
+        click.echo(f"no Fisher information serves as reference: {model.why_no_fisher}")
         return
-    point = "the mode in z" if isinstance(own.truth_or_map, str) else "the given values"
-    counted = "with the prior" if own.with_prior else "of the observations alone"
-    if own.with_prior and own.prior is None:
-        counted += ", because the observations alone leave it singular"
-    click.echo(f"inverse Fisher information at {point}: {own.kind}, {counted}")
-    for name, source in own.sources.items():
-        click.echo(f"  {name}: {source}")
-    if own.derivatives != USUAL:
-        click.echo(f"  second derivatives: {own.derivatives}")
-    matrix("z", list(own.coordinates), own.position.tolist())
-    shown = own.inverses
-    if len(shown) == 2 and gap(*shown.values()) < SMALL:  # the prior makes no difference
-        shown = {"with the prior or without": own.inverse_fisher}
-    for name, inverse in shown.items():
-        matrix(f"inverse Fisher in z, {name}", list(own.coordinates), inverse.tolist())
+    for line in about_information(model):
+        click.echo(line)
+    matrix("z", list(model.coordinates), model.position.tolist())
+    for name, inverse in distinct_inverses(model).items():
+        matrix(f"inverse Fisher in z, {name}", list(model.coordinates), inverse.tolist())
 
 
-def _title(structure: Structure) -> str:
-    if isinstance(structure, str):
-        return structure
-    return "blocks " + "; ".join(map(",".join, structure))
+def _title(adaptation: Adaptation) -> str:
+    blocks = "" if isinstance(adaptation.structure, str) else "blocks "
+    return blocks + adaptation.metric.name
 
 
 def _show_adaptation(adaptation: Adaptation, entries: Sequence[Entry], saved: Saving) -> None:
-    own, structure, settings = adaptation.own, adaptation.structure, adaptation.settings
+    model, metric, settings = adaptation.model, adaptation.metric, adaptation.settings
     if adaptation.why_no_fisher:
-        click.echo(f"\n{on_the_covariance(adaptation)}")
+        click.echo(f"\n{about_covariance(adaptation)}")
         covariance = adaptation.posterior.covariance
-        matrix("covariance in z", list(own.coordinates), covariance.tolist())
-    sites = [names for names, _ in own.blocks(structure)]
+        matrix("covariance in z", list(model.coordinates), covariance.tolist())
+    sites = [names for names, _ in metric.blocks]
     click.echo(
-        f"\nNUTS(model, dense_mass={own.dense_mass(structure)}, "
-        f"inverse_mass_matrix=…) with keys {sites}"
+        f"\nNUTS(model, dense_mass={metric.dense_mass}, inverse_mass_matrix=…) with keys {sites}"
     )
     table(
-        f"{_title(structure)}: tuned M⁻¹ over the {adaptation.reference_name} "
+        f"{_title(adaptation)}: tuned M⁻¹ over the {adaptation.reference_name} "
         "(beside the diagonal: correlation left)",
         [
             {

@@ -1,4 +1,4 @@
-"""Affine motions of a linear fit: what must not change what a sampler tunes, but for the units."""
+"""Affine maps of a linear fit: they must not change what a sampler tunes, except for the units."""
 
 from dataclasses import dataclass, replace
 

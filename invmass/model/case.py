@@ -1,9 +1,10 @@
 """A case: a posterior with its true parameters, and every answer that a sampler is held to."""
 
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +16,12 @@ from invmass.model.bijectors import Transforms
 from invmass.model.conditional_gaussian import ConditionallyGaussian, Gaussian
 from invmass.model.distributions import Array
 from invmass.model.posterior import Observation, Posterior, Site, Sites
-from invmass.model.precision import float64
+from invmass.model.precision import float64, float64_arrays
 from invmass.model.quadrature import IndependentQuadratures, Moments, Quadrature, by_rows
-from invmass.user_model.model import OwnModel
 from invmass.whitening import gap
+
+if TYPE_CHECKING:
+    from invmass.user_model.numpyro_model import NumPyroModel
 
 _START_BLOCK = 1024
 
@@ -69,24 +72,16 @@ class Case:
         *args: Any,
         prior: bool | None = None,
         **kwargs: Any,
-    ) -> OwnModel:
-        """A NumPyro model of one's own, with its inverse Fisher information at a point.
+    ) -> "NumPyroModel":
+        """The old name of `invmass.NumPyroModel(model, truth, …)`, which is no case. Deprecated."""
+        from invmass.user_model.numpyro_model import NumPyroModel
 
-        It is not a case: its priors may depend on each other, and nobody knows its exact draws.
-
-        Args:
-            model: a function of NumPyro primitives.
-            truth_or_map: constrained value of every latent site, or "map" for the mode in z.
-            args: positional arguments of the model.
-            prior: whether the curvature of the prior is counted; if it is not said, only where the
-                observations alone leave the information singular. A model that has an argument of
-                that name takes `OwnModel` itself.
-            kwargs: keyword arguments of the model.
-
-        Raises:
-            UsageError: NUTS cannot move the model, or the values do not fit it.
-        """
-        return OwnModel(model, truth_or_map, args, kwargs, prior)
+        warnings.warn(
+            "Case.from_numpyro(model, truth, …) is now invmass.NumPyroModel(model, truth, …)",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return NumPyroModel.from_arguments(model, truth_or_map, args, kwargs, prior)
 
     @cached_property
     def posterior(self) -> Posterior:
@@ -103,21 +98,20 @@ class Case:
         """Moments and exact draws in our own unconstrained space, without a sampler."""
         posterior = self.posterior
         with float64():
-            start = np.asarray(posterior.flatten(posterior.to_unconstrained(_float64(self.truth))))
-
-        def coordinates(names: Sequence[str]) -> np.ndarray:
-            return np.concatenate([np.r_[posterior.slices[name]] for name in names])
+            z = posterior.to_unconstrained(float64_arrays(self.truth))
+            start = np.asarray(posterior.flatten(z))
 
         if self.groups:
             if sorted(name for group in self.groups for name in group) != sorted(self.sites):
                 raise UsageError(f"the groups of case {self.name!r} must name each site once")
-            groups = [coordinates(group) for group in self.groups]
+            groups = [posterior.layout.indices(group) for group in self.groups]
             return IndependentQuadratures(posterior.log_density, start, groups)
         if not self.gaussian:
             return Quadrature.of(posterior.log_density, start)
         if set(self.gaussian) == set(self.sites):
             return Gaussian(posterior.log_density, start)
-        return ConditionallyGaussian(posterior.log_density, start, coordinates(self.gaussian))
+        inner = posterior.layout.indices(self.gaussian)
+        return ConditionallyGaussian(posterior.log_density, start, inner)
 
     def starts(self, seed: int, count: int) -> np.ndarray:
         """Exact independent draws of the free constrained coordinates, shape (count, d).
@@ -196,7 +190,7 @@ class Truth:
         """`z* = T⁻¹(x*)`, shape (d,)."""
         posterior = self.case.posterior
         with float64():
-            z = posterior.to_unconstrained(_float64(self.case.truth), self.transforms)
+            z = posterior.to_unconstrained(float64_arrays(self.case.truth), self.transforms)
             return np.asarray(posterior.flatten(z))
 
     @cached_property
@@ -214,7 +208,8 @@ class Truth:
         """Inverse Fisher in z, evaluated with x* where z* belongs: the second wrong reference."""
         posterior = self.case.posterior
         with float64():
-            as_if_z = posterior.unflatten(jnp.asarray(posterior.free(_float64(self.case.truth))))
+            free = posterior.free(float64_arrays(self.case.truth))
+            as_if_z = posterior.unflatten(jnp.asarray(free))
             x = posterior.to_constrained(as_if_z, self.transforms)
         return self._inverse_fisher(x, "z")
 
@@ -259,7 +254,3 @@ class Truth:
         )
         assert isinstance(answer, np.ndarray)
         return answer
-
-
-def _float64(x: Sites) -> dict[str, Array]:
-    return {name: np.asarray(value, dtype=np.float64) for name, value in x.items()}

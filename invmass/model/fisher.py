@@ -16,7 +16,7 @@ from invmass.errors import SingularFisherError, UsageError
 from invmass.model.bijectors import Transforms
 from invmass.model.distributions import Array
 from invmass.model.posterior import Posterior, Sites
-from invmass.model.precision import float64
+from invmass.model.precision import float64, float64_arrays
 
 Space = Literal["x", "z"]
 Blocks = dict[str, dict[str, np.ndarray]]
@@ -164,7 +164,7 @@ def _answer(
         raise UsageError(f"space must be 'x' (constrained) or 'z' (unconstrained), not {space!r}")
     transforms = transforms or posterior.default_transforms
     with float64():
-        z = posterior.to_unconstrained(_float64(x), transforms)
+        z = posterior.to_unconstrained(float64_arrays(x), transforms)
         if space == "z":
             at = posterior.flatten(z)
 
@@ -178,7 +178,7 @@ def _answer(
                 )
                 return posterior.log_prior(to_x(v)) + log_det
         else:
-            at = posterior.free(_float64(x))
+            at = posterior.free(float64_arrays(x))
 
             def to_x(v: Array) -> dict[str, Array]:
                 return posterior.from_free(v)
@@ -213,7 +213,3 @@ def _likelihood_curvature(
     posterior: Posterior, to_x: Callable[[Array], dict[str, Array]], at: Array
 ) -> Array:
     return -jax.hessian(lambda v: posterior.log_likelihood(to_x(v)))(at)
-
-
-def _float64(x: Sites) -> dict[str, Array]:
-    return {name: np.asarray(value, dtype=np.float64) for name, value in x.items()}

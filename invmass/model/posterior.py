@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.tree_util import register_dataclass, register_pytree_node_class
 
 from invmass.errors import UsageError
 from invmass.model.bijectors import Transforms, default_transform
-from invmass.model.distributions import Array, Family, ObservedFamily
-from invmass.model.precision import fresh
+from invmass.model.distributions import Array, Distribution, ObservedDistribution
+from invmass.model.layout import CoordinateLayout, check_shapes
+from invmass.model.precision import copy_for_tracing
 
 Sites = Mapping[str, Array]
 
@@ -27,12 +27,12 @@ Sites = Mapping[str, Array]
 class Site:
     """A parameter: its prior, and the shape of independent repetitions of it."""
 
-    prior: Family
+    prior: Distribution
     shape: tuple[int, ...] = ()
 
-    def distribution(self, x: Sites) -> Family:
+    def distribution(self, x: Sites) -> Distribution:
         """The prior given the sites declared before, ready to be traced in ambient precision."""
-        return fresh(self.prior.given(x))
+        return copy_for_tracing(self.prior.given(x))
 
     @property
     def value_shape(self) -> tuple[int, ...]:
@@ -54,21 +54,22 @@ class Observation:
         family: the distribution, given the constrained sites and then the constants.
         data: what was observed.
         constants: arrays that the function needs, such as a design matrix. Arrays that it closes
-            over would be seen by JAX in both precisions (`precision.fresh` says why not to).
+            over would be seen by JAX in both precisions, which `precision.copy_for_tracing`
+            explains.
     """
 
-    family: Callable[..., ObservedFamily]
+    family: Callable[..., ObservedDistribution]
     data: Array
     constants: tuple[Array, ...] = ()
 
-    def distribution(self, x: Sites) -> ObservedFamily:
+    def distribution(self, x: Sites) -> ObservedDistribution:
         """The distribution of the data at constrained sites."""
-        return fresh(self.family(x, *fresh(self.constants)))
+        return copy_for_tracing(self.family(x, *copy_for_tracing(self.constants)))
 
     @property
     def values(self) -> Array:
         """The data, ready to be traced in the ambient precision."""
-        return fresh(self.data)
+        return copy_for_tracing(self.data)
 
 
 @register_pytree_node_class
@@ -108,7 +109,7 @@ class Posterior:
 
     def on_device(self) -> "Posterior":
         """A copy whose leaves are JAX arrays in the ambient precision."""
-        return jax.tree.map(partial(jnp.array, dtype=float), fresh(self))
+        return jax.tree.map(partial(jnp.array, dtype=float), copy_for_tracing(self))
 
     def __post_init__(self) -> None:
         for name, site in self.sites.items():
@@ -124,56 +125,44 @@ class Posterior:
         return {name: default_transform(site.prior.support) for name, site in self.sites.items()}
 
     @cached_property
+    def layout(self) -> CoordinateLayout:
+        """Where each site stands among the unconstrained coordinates."""
+        return CoordinateLayout({name: site.free_shape for name, site in self.sites.items()})
+
+    @property
     def coordinates(self) -> tuple[str, ...]:
         """A label for each coordinate, such as `x[0]`; a scalar site is its bare name."""
-        return tuple(
-            name + (f"[{','.join(map(str, index))}]" if index else "")
-            for name, site in self.sites.items()
-            for index in np.ndindex(*site.free_shape)
-        )
+        return self.layout.coordinates
 
     @property
     def dimension(self) -> int:
         """Number of unconstrained coordinates d."""
-        return len(self.coordinates)
+        return self.layout.dimension
 
-    @cached_property
+    @property
     def slices(self) -> Mapping[str, slice]:
         """Which coordinates belong to each site."""
-        ends = np.cumsum([0, *(int(np.prod(site.free_shape)) for site in self.sites.values())])
-        return {
-            name: slice(int(a), int(b))
-            for name, a, b in zip(self.sites, ends[:-1], ends[1:], strict=True)
-        }
+        return self.layout.slices
 
     # -- between dictionaries of sites and flat coordinates
 
     def flatten(self, z: Sites) -> Array:
         """Unconstrained sites as one vector, shape (d,)."""
-        self._check(z, {name: site.free_shape for name, site in self.sites.items()})
-        return jnp.concatenate([jnp.ravel(jnp.asarray(z[name])) for name in self.sites])
+        return self.layout.flatten(z)
 
     def unflatten(self, z: Array) -> dict[str, Array]:
         """A vector of shape (d,) as unconstrained sites."""
-        if jnp.shape(z) != (self.dimension,):
-            raise UsageError(
-                f"expected a vector of {self.dimension} coordinates ({', '.join(self.coordinates)})"
-                f", got shape {jnp.shape(z)}"
-            )
-        return {
-            name: jnp.reshape(z[self.slices[name]], site.free_shape)
-            for name, site in self.sites.items()
-        }
+        return self.layout.unflatten(z)
 
     def to_unconstrained(self, x: Sites, transforms: Transforms | None = None) -> dict[str, Array]:
         """`z = T⁻¹(x)` for each site."""
-        self._check(x, {name: site.value_shape for name, site in self.sites.items()})
+        check_shapes(x, {name: site.value_shape for name, site in self.sites.items()})
         transforms = transforms or self.default_transforms
         return {name: transforms[name].inverse(jnp.asarray(x[name])) for name in self.sites}
 
     def to_constrained(self, z: Sites, transforms: Transforms | None = None) -> dict[str, Array]:
         """`x = T(z)` for each site."""
-        self._check(z, {name: site.free_shape for name, site in self.sites.items()})
+        check_shapes(z, self.layout.shapes)
         transforms = transforms or self.default_transforms
         return {name: transforms[name].forward(jnp.asarray(z[name])) for name in self.sites}
 
@@ -211,15 +200,3 @@ class Posterior:
         x = {name: transforms[name].forward(value) for name, value in sites.items()}
         log_det = sum(transforms[name].log_det(value) for name, value in sites.items())
         return self.log_likelihood(x) + self.log_prior(x) + log_det
-
-    def _check(self, values: Sites, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        if set(values) != set(shapes):
-            raise UsageError(
-                f"sites do not match: missing {sorted(set(shapes) - set(values))}, "
-                f"unknown {sorted(set(values) - set(shapes))}"
-            )
-        for name, shape in shapes.items():
-            if jnp.shape(values[name]) != shape:
-                raise UsageError(
-                    f"site {name!r} has shape {jnp.shape(values[name])}, expected {shape}"
-                )

@@ -1,5 +1,6 @@
 """Double precision for the truth, whatever precision the samplers run in."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,6 +10,11 @@ import numpy as np
 def float64() -> Any:
     """A context in which JAX computes in float64."""
     return jax.enable_x64(True)
+
+
+def float64_arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Values by name, each as an array of NumPy in float64."""
+    return {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
 
 
 def relative_rounding(values: np.ndarray) -> float:
@@ -31,7 +37,7 @@ def relative_rounding(values: np.ndarray) -> float:
     return eps
 
 
-def fresh(tree: Any) -> Any:
+def copy_for_tracing(tree: Any) -> Any:
     """`tree` with its NumPy arrays copied, floats in the ambient precision.
 
     JAX remembers by identity how it converted a NumPy array inside a traced function, without

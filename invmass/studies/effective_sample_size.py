@@ -26,14 +26,28 @@ def worth(positions: np.ndarray, mean: np.ndarray, gradients: int) -> dict[str, 
         return float(np.nan_to_num(np.min(found)))
 
     ess, square_ess = smallest(coordinates), smallest((coordinates - mean[:, None, None]) ** 2)
-    rhat = [array_stats.rhat(c, chain_axis=0, draw_axis=1) for c in coordinates] if moved else []
     return {
         "min_bulk_ess": ess,
         "min_square_ess": square_ess,
-        "max_rhat": float(np.max(rhat)) if moved else np.nan,
+        "max_rhat": largest_rhat(positions) if moved else np.nan,
         "ess_per_gradient": ess / gradients,
         "square_ess_per_gradient": square_ess / gradients,
     }
+
+
+def largest_rhat(positions: np.ndarray) -> float:
+    """The largest rank-normalised R̂ of all coordinates.
+
+    Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner, Bayesian Analysis 16 (2021), as ArviZ
+    computes it.
+
+    Args:
+        positions: draws of R chains, shape (R, n, d).
+    """
+    from arviz_stats.base import array_stats  # slow to import
+
+    coordinates = np.moveaxis(positions.astype(np.float64), 2, 0)
+    return float(np.max([array_stats.rhat(c, chain_axis=0, draw_axis=1) for c in coordinates]))
 
 
 def e_bfmi(log_densities: np.ndarray, dimension: int) -> float:

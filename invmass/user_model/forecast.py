@@ -1,4 +1,4 @@
-"""Before any sampling: what Stan's floor will do to small scales, and what that costs."""
+"""Before any sampling: what Stan's regularisation will do to small scales, and what that costs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +12,8 @@ from invmass.adaptation.estimators import RUNNING_COVARIANCE, WELFORD_DENSE
 from invmass.claims.regularisation_floor import HALF
 from invmass.model.distributions import Array
 from invmass.model.precision import float64
-from invmass.user_model.model import OwnModel, Structure
+from invmass.user_model.metric_structure import MetricStructure
+from invmass.user_model.numpyro_model import NumPyroModel
 from invmass.whitening import whiten
 
 CHAINS, WARM_UP, DRAWS = 32, 150, 100
@@ -28,9 +29,9 @@ class Floor:
 
     Attributes:
         floor: what the rule adds to each variance.
-        ratios: of M⁻¹ to the inverse Fisher as predicted, for coordinates below the floor: those of
-            which it leaves less than half to the data.
-        gradients: of a draw, predicted.
+        ratios: predicted ratio of M⁻¹ to the inverse Fisher, for each coordinate below the floor:
+            the draws contribute less than half of its variance in M⁻¹.
+        gradients: predicted number of gradients a draw.
         gradients_without: the same without regularisation.
     """
 
@@ -40,55 +41,52 @@ class Floor:
     gradients_without: float
 
     def __str__(self) -> str:
-        told = ", ".join(f"{name} {ratio:.3g}-fold" for name, ratio in self.ratios.items())
+        ratios = ", ".join(f"{name} {ratio:.3g}-fold" for name, ratio in self.ratios.items())
         return (
             f"below the regularisation floor of {self.floor:.3g}, so that M⁻¹ will exceed the "
-            f"inverse Fisher: {told}; predicted gradients a draw: {self.gradients:.3g}, without "
+            f"inverse Fisher: {ratios}; predicted gradients a draw: {self.gradients:.3g}, without "
             f"regularisation {self.gradients_without:.3g}. Remedy: {REMEDY}"
         )
 
 
-def floor_of(
-    own: OwnModel, structure: Structure, mask: np.ndarray, window: int, seed: int
-) -> Floor | None:
+def floor_of(model: NumPyroModel, metric: MetricStructure, window: int, seed: int) -> Floor | None:
     """What the floor will do to a metric; None if no coordinate is below it.
 
     The gradients are those of NumPyro's NUTS on the Gaussian whose covariance is the inverse
     Fisher, under the predicted metrics.
 
     Args:
-        own: the model; it has a Fisher information.
-        structure: of the metric.
-        mask: its entries, (d, d).
+        model: the model; it has a Fisher information.
+        metric: the entries that are tuned.
         window: draws of the last window.
         seed: of every random number.
     """
-    fisher = np.where(mask, own.inverse_fisher, 0.0)
-    predicted = WELFORD_DENSE.regularised(fisher, window)
-    ratios = np.diag(whiten(predicted[None], fisher)[0])
-    below = WELFORD_DENSE.weight(window) / ratios < HALF
+    fisher = metric.restrict(model.inverse_fisher)
+    below = WELFORD_DENSE.data_share(fisher, window) < HALF
     if not np.any(below):
         return None
-    posterior = _Gaussian(own, structure, seed)
+    predicted = WELFORD_DENSE.regularised(fisher, window)
+    ratios = np.diag(whiten(predicted[None], fisher)[0])
+    posterior = _Gaussian(model, metric, seed)
     return Floor(
         WELFORD_DENSE.floor(window),
-        {name: float(r) for name, r, b in zip(own.coordinates, ratios, below, strict=True) if b},
-        posterior.gradients(np.where(mask, predicted, 0.0)),
+        {name: float(r) for name, r, b in zip(model.coordinates, ratios, below, strict=True) if b},
+        posterior.gradients(metric.restrict(predicted)),
         posterior.gradients(RUNNING_COVARIANCE.regularised(fisher, window)),
     )
 
 
 @dataclass(frozen=True)
 class _Gaussian:
-    """The Gaussian with a model's inverse information as covariance, moved by NumPyro's NUTS."""
+    """The Gaussian whose covariance is a model's inverse information, sampled by NumPyro's NUTS."""
 
-    own: OwnModel
-    structure: Structure
+    model: NumPyroModel
+    metric: MetricStructure
     seed: int
 
     @cached_property
     def _factor(self) -> np.ndarray:
-        return np.linalg.cholesky(self.own.inverse_fisher)
+        return np.linalg.cholesky(self.model.inverse_fisher)
 
     def gradients(self, metric: np.ndarray) -> float:
         """Mean number for a draw under a metric, (d, d), with the step size tuned to it."""
@@ -99,25 +97,20 @@ class _Gaussian:
     def _run(self) -> Any:
         from numpyro.infer import MCMC, NUTS
 
-        own = self.own
+        layout = self.model.layout
         white = jnp.asarray(np.linalg.inv(self._factor))
         starts = self._factor @ np.random.default_rng(self.seed).normal(
-            size=(own.dimension, CHAINS)
+            size=(layout.dimension, CHAINS)
         )
 
         def potential(z: dict[str, Array]) -> Array:
-            return 0.5 * jnp.sum((white @ own.flatten(z)) ** 2)
+            return 0.5 * jnp.sum((white @ layout.flatten(z)) ** 2)
 
         def run(metric: Array) -> Array:
-            blocks = {}
-            for names, dense in own.blocks(self.structure):
-                indices = own.indices(names)
-                block = metric[np.ix_(indices, indices)]
-                blocks[names] = block if dense else jnp.diagonal(block)
             kernel = NUTS(
                 potential_fn=potential,
-                inverse_mass_matrix=blocks,
-                dense_mass=own.dense_mass(self.structure),
+                inverse_mass_matrix=self.metric.dictionary(metric),
+                dense_mass=self.metric.dense_mass,
                 adapt_mass_matrix=False,
             )
             mcmc = MCMC(
@@ -128,7 +121,7 @@ class _Gaussian:
                 chain_method="vectorized",
                 progress_bar=False,
             )
-            begin = jax.vmap(own.unflatten)(jnp.asarray(starts.T))
+            begin = jax.vmap(layout.unflatten)(jnp.asarray(starts.T))
             mcmc.run(jax.random.key(self.seed), init_params=begin, extra_fields=("num_steps",))
             return mcmc.get_extra_fields()["num_steps"].mean()
 

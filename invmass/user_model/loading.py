@@ -1,4 +1,4 @@
-"""A user's model from a file of theirs: `path/to/file.py:name`."""
+"""A NumPyro model from a user's file: `path/to/file.py:name`."""
 
 import importlib.util
 import inspect
@@ -9,13 +9,11 @@ from types import ModuleType
 from typing import Any
 
 from invmass.errors import UsageError
-from invmass.user_model.model import OwnModel
+from invmass.user_model.numpyro_model import NumPyroModel
 from invmass.user_model.numpyro_sites import NO_NUMPYRO
 
-METRICS = ("diagonal", "dense")
 
-
-def load_own_model(spec: str, prior: bool | None = None) -> OwnModel:
+def load_numpyro_model(spec: str, prior: bool | None = None) -> NumPyroModel:
     """The model at `path/to/file.py:name`.
 
     Beside the function `name` the file may define `name_args` (a tuple), `name_kwargs` (a
@@ -24,7 +22,8 @@ def load_own_model(spec: str, prior: bool | None = None) -> OwnModel:
 
     Args:
         spec: `path/to/file.py:name`.
-        prior: whether the curvature of the prior is counted; None: only where it has to be.
+        prior: whether the curvature of the prior is counted. None: only where the observations
+            alone leave the information singular.
 
     Raises:
         UsageError: there is no such file or function, or they do not go together.
@@ -54,14 +53,14 @@ def load_own_model(spec: str, prior: bool | None = None) -> OwnModel:
             f"or {name}_kwargs (a dictionary) in that file"
         ) from error
     truth = _beside(module, f"{name}_truth", (Mapping,), "map")
-    return OwnModel(model, truth, tuple(args), kwargs, prior)
+    return NumPyroModel.from_arguments(model, truth, tuple(args), kwargs, prior)
 
 
 def _run_file(path: Path) -> ModuleType:
     """The file as a module, with its own folder on the path as if it were run."""
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
-    specification = importlib.util.spec_from_file_location(f"invmass_own_{path.stem}", path)
+    specification = importlib.util.spec_from_file_location(f"invmass_user_{path.stem}", path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
@@ -80,6 +79,7 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _beside(module: ModuleType, name: str, kinds: tuple[type, ...], default: Any) -> Any:
+    """What a file defines under a name, called if it is a function; else the default."""
     value = getattr(module, name, default)
     value = value() if inspect.isfunction(value) else value
     if value is not default and not isinstance(value, kinds):

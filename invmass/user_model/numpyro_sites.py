@@ -14,8 +14,13 @@ from invmass.model.posterior import Sites
 Trace = Mapping[str, dict[str, Any]]
 
 
+def model_name(model: Callable[..., Any]) -> str:
+    """What a model is called: the name of the function, or of the class of a callable object."""
+    return getattr(model, "__name__", type(model).__name__)
+
+
 def seeded(model: Callable[..., Any]) -> Callable[..., Any]:
-    """The model with a random key, for whatever in it asks for one."""
+    """The model with a random key, for its statements that ask for one."""
     from numpyro.handlers import seed
 
     return seed(model, jax.random.key(0))
@@ -24,7 +29,17 @@ def seeded(model: Callable[..., Any]) -> Callable[..., Any]:
 def traced(
     model: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], x: Sites
 ) -> Trace:
-    """Every site of a model at constrained values; sites without one get a random one."""
+    """Every site of a model at constrained values.
+
+    Args:
+        model: a function of NumPyro primitives.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        x: constrained values of latent sites; the other sites get random ones.
+
+    Returns:
+        NumPyro's trace: by name, each site with its distribution (`fn`) and value.
+    """
     from numpyro.handlers import substitute, trace
 
     def value_of(site: dict[str, Any]) -> Any:
@@ -72,7 +87,11 @@ def observed_sites(trace: Trace) -> dict[str, Any]:
 
 
 def check_values(latent: Trace, x: Sites) -> None:
-    """Hold constrained values to the sites.
+    """Check that constrained values fit the latent sites of a model.
+
+    Args:
+        latent: the latent sites, as `latent_sites` gives them.
+        x: the values.
 
     Raises:
         UsageError: a site is missing or unknown, or its value has another shape or lies outside
@@ -96,8 +115,13 @@ def check_values(latent: Trace, x: Sites) -> None:
 
 
 @contextmanager
-def told(model: Callable[..., Any]) -> Iterator[None]:
-    """Whatever a user's model raises becomes an error of ours, with its cause in the message.
+def model_errors_as_usage_errors(model: Callable[..., Any]) -> Iterator[None]:
+    """A context in which what a user's model raises becomes `UsageError`, with its cause.
+
+    Errors of this package pass as they are.
+
+    Args:
+        model: whose name the message holds.
 
     Raises:
         UsageError: the model cannot be run.
@@ -107,7 +131,7 @@ def told(model: Callable[..., Any]) -> Iterator[None]:
     except InvmassError:
         raise
     except Exception as error:
-        name = getattr(model, "__name__", type(model).__name__)
+        name = model_name(model)
         if isinstance(error, ModuleNotFoundError) and error.name == "numpyro":
             raise UsageError(NO_NUMPYRO) from error
         if any(symptom in str(error) for symptom in _TWO_PRECISIONS):

@@ -19,9 +19,10 @@ from invmass.model.derivatives import gradient
 from invmass.model.distributions import Array
 from invmass.model.precision import float64
 from invmass.sampling.own_hmc import own_hmc
-from invmass.user_model import numpyro_sites
-from invmass.user_model.model import OwnModel
-from invmass.user_model.noncentred import noncentred
+from invmass.studies.effective_sample_size import largest_rhat
+from invmass.user_model.non_centred import non_centred
+from invmass.user_model.numpyro_density import NumPyroDensity
+from invmass.whitening import whiten_points
 
 CHAINS = 64
 WARM_UP = 500
@@ -60,19 +61,19 @@ class PosteriorMoments:
 
 
 def posterior_moments(
-    own: OwnModel, starts: np.ndarray, seed: int, tolerance: float, false_alarm: float
+    density: NumPyroDensity, starts: np.ndarray, seed: int, tolerance: float, false_alarm: float
 ) -> PosteriorMoments:
     """Run both samplers, and compare.
 
     Args:
-        own: the model.
+        density: the model.
         starts: of the chains, shape (CHAINS, d).
         seed: of every random number.
         tolerance: margin of the verdict that it is for; the samplers must agree within half of it.
         false_alarm: α of the confidence intervals.
     """
-    stated = [_Stated("as stated", own, starts)]
-    if other := noncentred(own):
+    stated = [_Stated("as stated", density, starts)]
+    if other := non_centred(density):
         model, back = other
         anywhere = model.default_starts(np.random.default_rng(seed), CHAINS)
         stated.insert(0, _Stated("non-centred", model, anywhere, back))
@@ -90,7 +91,7 @@ def posterior_moments(
             runs.append((found, way, draws))
     if not runs:
         return unknown_moments(
-            own.dimension, "long runs left the finite numbers: is the posterior proper?"
+            density.dimension, "long runs left the finite numbers: is the posterior proper?"
         )
     found, way, draws = min(runs, key=lambda run: run[0].rhat)
     apart, spread = _distance(way.mapped(_nuts(way, seed)), found, false_alarm)
@@ -98,7 +99,7 @@ def posterior_moments(
     error = np.maximum(found.error, np.abs(apart))
     return PosteriorMoments(
         found.mean, found.covariance, error, found.rhat, how,
-        _trouble(found, apart, spread, tolerance, own.coordinates),
+        _trouble(found, apart, spread, tolerance, density.coordinates),
     )  # fmt: skip
 
 
@@ -113,7 +114,7 @@ class _Stated:
     """One way of stating a model, and where its chains start, (CHAINS, d)."""
 
     name: str
-    model: OwnModel
+    density: NumPyroDensity
     starts: np.ndarray
     back: Callable[[Array], Array] | None = None  # to the z of the model as it was stated
 
@@ -142,23 +143,15 @@ def _moments(points: np.ndarray, false_alarm: float) -> _Found | None:
     mean, covariance = flat.mean(axis=0), np.atleast_2d(np.cov(flat.T))
     if np.linalg.eigvalsh(covariance)[0] <= 0:
         return None
-    white = (points - mean) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
-    products = np.einsum("cni,cnj->cij", white, white) / points.shape[1]
-    return _Found(mean, covariance, _half_width(products, false_alarm), _rhat(white))
+    white = whiten_points(points, mean, covariance)
+    error = _half_width(_chain_covariances(white), false_alarm)
+    return _Found(mean, covariance, error, largest_rhat(np.concatenate([white, white**2], axis=2)))
 
 
 def _half_width(values: np.ndarray, false_alarm: float) -> np.ndarray:
     """Of Student's interval for the mean over C independent chains; the shape of one value."""
     quantile = scipy.stats.t.isf(false_alarm / 2, len(values) - 1)
     return quantile * values.std(axis=0, ddof=1) / np.sqrt(len(values))
-
-
-def _rhat(white: np.ndarray) -> float:
-    """The largest rank-normalised R̂ of all whitened coordinates and of their squares."""
-    from arviz_stats.base import array_stats  # slow to import
-
-    columns = np.moveaxis(np.concatenate([white, white**2], axis=2), 2, 0)
-    return max(float(array_stats.rhat(c, chain_axis=0, draw_axis=1)) for c in columns)
 
 
 def _distance(
@@ -168,10 +161,14 @@ def _distance(
 
     About the mean of the first, so that another mean shows too.
     """
-    white = (points - found.mean) @ np.linalg.inv(np.linalg.cholesky(found.covariance)).T
-    products = np.einsum("cni,cnj->cij", white, white) / points.shape[1]
+    products = _chain_covariances(whiten_points(points, found.mean, found.covariance))
     distance = products.mean(axis=0) - np.eye(len(found.mean))
     return distance, _half_width(products, false_alarm)
+
+
+def _chain_covariances(white: np.ndarray) -> np.ndarray:
+    """The covariance about zero of each chain of whitened draws, (C, n, d); shape (C, d, d)."""
+    return np.einsum("cni,cnj->cij", white, white) / white.shape[1]
 
 
 def _trouble(
@@ -198,14 +195,15 @@ def _trouble(
 
 def _hmc(way: _Stated, seed: int, draws: int) -> np.ndarray:
     """Draws of our own HMC, shape (C, n, d)."""
-    own = way.model
-    with float64(), numpyro_sites.told(own.model):
-        slope = gradient(own.log_density)
+    density = way.density
+    with density.computing():
+        slope = gradient(density.log_density)
 
         def value_and_gradient(z: Array) -> tuple[Array, Array]:
-            return own.log_density(z), slope(z)
+            return density.log_density(z), slope(z)
 
-        both = value_and_gradient if own.forward_mode else jax.value_and_grad(own.log_density)
+        usual = jax.value_and_grad(density.log_density)
+        both = value_and_gradient if density.forward_mode else usual
 
         @partial(jax.jit, static_argnums=2)
         def run(key: Array, starts: Array, draws: int) -> Array:
@@ -225,13 +223,13 @@ def _nuts(way: _Stated, seed: int) -> np.ndarray:
     """Draws of NumPyro's NUTS, shape (C, n, d)."""
     from numpyro.infer import MCMC, NUTS
 
-    own = way.model
-    with float64(), numpyro_sites.told(own.model):
+    density = way.density
+    with density.computing():
         kernel = NUTS(
-            own.model,
+            density.function,
             dense_mass=True,
             target_accept_prob=0.95,
-            forward_mode_differentiation=own.forward_mode,
+            forward_mode_differentiation=density.forward_mode,
         )
         mcmc = MCMC(
             kernel,
@@ -241,11 +239,11 @@ def _nuts(way: _Stated, seed: int) -> np.ndarray:
             chain_method="vectorized",
             progress_bar=False,
         )
-        begin = jax.vmap(own.unflatten)(jnp.asarray(way.starts))
-        args, kwargs = own.inputs
-        fields = tuple(f"z.{name}" for name in own.sites)
+        begin = jax.vmap(density.layout.unflatten)(jnp.asarray(way.starts))
+        args, kwargs = density.inputs
+        fields = tuple(f"z.{name}" for name in density.sites)
         key = jax.random.key(seed + 1)
         mcmc.run(key, *args, init_params=begin, extra_fields=fields, **kwargs)
         z = mcmc.get_extra_fields(group_by_chain=True)
-        z = {name: z[f"z.{name}"] for name in own.sites}
-        return np.asarray(jax.vmap(jax.vmap(own.flatten))(z))
+        z = {name: z[f"z.{name}"] for name in density.sites}
+        return np.asarray(jax.vmap(jax.vmap(density.layout.flatten))(z))

@@ -11,7 +11,7 @@ import numpy as np
 from invmass.errors import UsageError
 from invmass.model import distributions as families
 from invmass.model.case import Case
-from invmass.model.distributions import Family, Given
+from invmass.model.distributions import ConditionalPrior, Distribution
 from invmass.model.posterior import Site
 from invmass.model.precision import float64
 from invmass.model.stan.expressions import Expression, Known, Tracer, Value, declared, number
@@ -37,7 +37,7 @@ def stan_program(case: Case) -> StanProgram:
 
 
 # What Stan calls a distribution, with its parameters in our order; folded ones by their bounds.
-_NAMES: Mapping[type[Family], str] = {
+_NAMES: Mapping[type[Distribution], str] = {
     families.Normal: "normal",
     families.Uniform: "uniform",
     families.Dirichlet: "dirichlet",
@@ -52,7 +52,7 @@ _NAMES: Mapping[type[Family], str] = {
     families.Poisson: "poisson",
 }
 _COUNTS = (families.Bernoulli, families.Poisson, families.Multinomial)
-_VECTORS = (families.Dirichlet, families.MultivariateNormal, families.LogGaps)
+_VECTORS = (families.Dirichlet, families.MultivariateNormal, families.OrderedNormal)
 
 
 class _Writer:
@@ -89,7 +89,7 @@ class _Writer:
         return StanProgram("\n".join(text) + "\n", self._data)
 
     def _prior(self, name: str, site: Site) -> None:
-        if isinstance(site.prior, Given):
+        if isinstance(site.prior, ConditionalPrior):
             family, values = self._traced(site.prior.family, [])
         else:
             prior = site.prior
@@ -101,10 +101,10 @@ class _Writer:
         self._state(family, stan_name(name), values, site)
 
     def _traced(
-        self, function: Callable[..., Family], constants: Sequence[Known]
-    ) -> tuple[Family, list[Value]]:
+        self, function: Callable[..., Distribution], constants: Sequence[Known]
+    ) -> tuple[Distribution, list[Value]]:
         """The family that a function of sites gives, and its parameters."""
-        found: list[Family] = []
+        found: list[Distribution] = []
 
         def parameters(sites: Mapping[str, Any], *given: Any) -> tuple[Any, ...]:
             found.append(function(sites, *given))
@@ -116,7 +116,7 @@ class _Writer:
         return found[-1], values
 
     def _state(
-        self, family: Family, target: str, values: Sequence[Value], site: Site | None = None
+        self, family: Distribution, target: str, values: Sequence[Value], site: Site | None = None
     ) -> None:
         """The statement that a site or an observation has a distribution.
 
@@ -139,15 +139,15 @@ class _Writer:
                 self._model.append(f"{target} ~ lkj_corr({texts[-1]});")
             case families.Multinomial():
                 self._model.append(f"{target} ~ multinomial({texts[-1]});")
-            case families.LogGaps():
+            case families.OrderedNormal():
                 assert site is not None
-                self._model += self._log_gaps(target, texts, site.value_shape[0])
+                self._model += self._ordered_normal(target, texts, site.value_shape[0])
             case _ if kind in _NAMES:
                 self._model.append(f"{target} ~ {_NAMES[kind]}({', '.join(texts)});")
             case _:
                 raise UsageError(f"{target}: there is no {kind.__name__} in Stan to be written")
 
-    def _log_gaps(self, target: str, texts: Sequence[str], size: int) -> list[str]:
+    def _ordered_normal(self, target: str, texts: Sequence[str], size: int) -> list[str]:
         gaps, (loc, scale) = self._free_name(f"{target.removesuffix('_')}_gaps"), texts
         return [
             f"vector[{size - 1}] {gaps} = {target}[2:{size}] - {target}[1:{size - 1}];",
@@ -156,7 +156,7 @@ class _Writer:
             f" - sum(log({gaps}));",
         ]
 
-    def _observed(self, name: str, data: Any, family: Family) -> str:
+    def _observed(self, name: str, data: Any, family: Distribution) -> str:
         """The name of the data of an observation, once they are declared."""
         array = np.asarray(data)
         if array.ndim > 1:

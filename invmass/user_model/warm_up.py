@@ -1,6 +1,6 @@
-"""NumPyro's NUTS on a user's own model, one step of warm-up after the other.
+"""NumPyro's NUTS on a user's model, one step of warm-up after the other.
 
-It runs the kernel itself (`init` and `sample`, the interface of `numpyro.infer.mcmc.MCMCKernel`),
+The kernel is run here (`init` and `sample`, the interface of `numpyro.infer.mcmc.MCMCKernel`),
 because `MCMC` either drops the metrics that earlier windows ended with, or keeps one for each step.
 """
 
@@ -14,16 +14,17 @@ import numpy as np
 
 from invmass.model.distributions import Array
 from invmass.model.precision import float64
-from invmass.user_model.model import OwnModel, Structure
+from invmass.user_model.metric_structure import MetricStructure
+from invmass.user_model.numpyro_density import NumPyroDensity
 
 
-class WarmUp(NamedTuple):
-    """What R warm-ups left behind; W slow windows. A window that was not reached holds zeros.
+class WarmUps(NamedTuple):
+    """What R warm-ups of W slow windows ended with. A window that was not reached holds zeros.
 
     Attributes:
         matrices: M⁻¹ at the end of each slow window, shape (R, W, d, d), coordinates in the order
-            of the model's own, zero outside the structure.
-        gradients: evaluations of the gradient up to there, shape (R, W).
+            of the model, zero outside the structure.
+        gradients: evaluations of the gradient up to the end of each slow window, shape (R, W).
         all_gradients: evaluations over all steps that were run, shape (R,).
         step_size: shape (R,).
         position: unconstrained position after the last step, shape (R, d).
@@ -39,18 +40,18 @@ class WarmUp(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class OwnModelNUTS:
-    """Warm-up of NUTS on a model, for a structure of the metric; compiled once.
+class NumPyroWarmUp:
+    """Warm-up of NumPyro's NUTS on a model; compiled once.
 
     Args:
-        own: the model.
-        structure: as `OwnModel.blocks` takes it.
+        density: the model.
+        metric: the entries that are tuned.
         num_warmup: steps of a whole warm-up.
         regularise: whether NumPyro shrinks what it estimates; `regularize_mass_matrix`.
     """
 
-    own: OwnModel
-    structure: Structure
+    density: NumPyroDensity
+    metric: MetricStructure
     num_warmup: int
     regularise: bool = True
 
@@ -82,7 +83,7 @@ class OwnModelNUTS:
         starts: np.ndarray,
         steps: int | None = None,
         supplied: np.ndarray | None = None,
-    ) -> WarmUp:
+    ) -> WarmUps:
         """Warm R replicates up, each alone.
 
         Args:
@@ -90,34 +91,37 @@ class OwnModelNUTS:
             starts: unconstrained positions, shape (R, d).
             steps: stop after so many steps of the warm-up; all if None.
             supplied: a metric to start from instead of the identity, shape (d, d).
+
+        Returns:
+            What they ended with, as arrays of NumPy in float64.
         """
         steps = self.num_warmup if steps is None else steps
         with float64():
-            first = np.eye(self.own.dimension) if supplied is None else supplied
-            metric = self.own.inverse_mass_matrix(self.structure, first)
-            found = self._program(keys, jnp.asarray(starts), metric, jnp.asarray(steps))
+            first = np.eye(self.density.dimension) if supplied is None else supplied
+            given = self.metric.dictionary(first)
+            found = self._program(keys, jnp.asarray(starts), given, jnp.asarray(steps))
             found = jax.tree.map(np.asarray, found)
         return found._replace(
-            matrices=self._assembled(found.matrices)[:, :-1], gradients=found.gradients[:, :-1]
+            matrices=self.metric.matrix(found.matrices)[:, :-1], gradients=found.gradients[:, :-1]
         )
 
     @cached_property
     def _program(self) -> Any:
         return jax.jit(jax.vmap(self._warm_up, in_axes=(0, 0, None, None)))
 
-    def _warm_up(self, key: Array, start: Array, metric: dict[Any, Array], steps: Array) -> WarmUp:
+    def _warm_up(self, key: Array, start: Array, metric: dict[Any, Array], steps: Array) -> WarmUps:
         """One replicate; the slot of a window holds what stood when the window ended."""
         from numpyro.infer import NUTS
 
-        own, (args, kwargs) = self.own, self.own.inputs
+        density, (args, kwargs) = self.density, self.density.inputs
         kernel = NUTS(
-            own.model,
-            dense_mass=own.dense_mass(self.structure),
+            density.function,
+            dense_mass=self.metric.dense_mass,
             inverse_mass_matrix=dict(metric),
             regularize_mass_matrix=self.regularise,
-            forward_mode_differentiation=own.forward_mode,
+            forward_mode_differentiation=density.forward_mode,
         )
-        state = kernel.init(key, self.num_warmup, own.unflatten(start), args, kwargs)
+        state = kernel.init(key, self.num_warmup, density.layout.unflatten(start), args, kwargs)
         slots = jnp.searchsorted(
             jnp.asarray(self.window_ends), jnp.arange(self.num_warmup), side="right"
         )
@@ -128,7 +132,7 @@ class OwnModelNUTS:
             state = kernel.sample(state, args, kwargs)
             total = total + state.num_steps
             matrices = jax.tree.map(
-                lambda kept, new: kept.at[slots[t]].set(new),
+                lambda stored, new: stored.at[slots[t]].set(new),
                 matrices,
                 state.adapt_state.inverse_mass_matrix,
             )
@@ -139,23 +143,11 @@ class OwnModelNUTS:
         zero = jnp.zeros((), dtype=int)
         carry = (state, matrices, jnp.zeros(count, dtype=int), zero, zero)
         state, matrices, gradients, total, divergences = jax.lax.fori_loop(0, steps, step, carry)
-        return WarmUp(
+        return WarmUps(
             matrices,
             gradients,
             total,
             state.adapt_state.step_size,
-            own.flatten(state.z),
+            density.layout.flatten(state.z),
             divergences,
         )
-
-    def _assembled(self, matrices: dict[tuple[str, ...], np.ndarray]) -> np.ndarray:
-        """NumPyro's dictionary, blocks of shape (R, W, n) or (R, W, n, n), as (R, W, d, d)."""
-        lead = next(iter(matrices.values())).shape[:2]
-        whole = np.zeros((*lead, self.own.dimension, self.own.dimension))
-        for names, block in matrices.items():
-            i = self.own.indices(names)
-            if block.ndim == 4:
-                whole[..., i[:, None], i] = block
-            else:
-                whole[..., i, i] = block
-        return whole

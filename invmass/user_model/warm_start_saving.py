@@ -1,4 +1,4 @@
-"""What starting warm-up from a reference saves a user's model: gradients and seconds."""
+"""What starting warm-up from the reference saves: gradients and seconds, on a user's model."""
 
 import time
 from collections.abc import Callable
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from invmass.adaptation.condition_number import QUALITY, null_condition
+from invmass.adaptation.condition_number import QUALITY, condition, null_condition
 from invmass.runs.experiment import BATCH
 from invmass.user_model.adaptation import Adaptation
-from invmass.whitening import whiten
 
-ROUNDS, ENOUGH = 3, 1.0  # of each timing; fewer if they took so many seconds already
+ROUNDS, ENOUGH = 3, 1.0  # calls of each timing; fewer once they took so many seconds
 
 
 @dataclass(frozen=True)
@@ -74,12 +73,19 @@ class Saving:
 def saving(adaptation: Adaptation) -> Saving:
     """Gradients and seconds until a good metric, from the identity and from the reference.
 
+    Args:
+        adaptation: whose entries are judged already: κ is taken over the mean of all replicates
+            that were run for them.
+
     Raises:
         BackendFaultError: warm-up left something that is not finite.
     """
     run, nuts = adaptation.run(1), adaptation.nuts
-    threshold = QUALITY * null_condition(adaptation.largest_block, nuts.last_window, dense=True)
-    bad = _condition(adaptation, run.matrices) >= threshold  # (R, W)
+    block, window = adaptation.metric.largest_block, nuts.last_window
+    threshold = QUALITY * null_condition(block, window, dense=True)
+    mean = adaptation.tuned(adaptation.judged).mean(axis=0)
+    limit = adaptation.estimator.data_part(mean, window)  # what adaptation converges to
+    bad = condition(run.matrices, limit) >= threshold  # (R, W)
     windows = bad.shape[1]
     first_good = np.where(bad.any(axis=1), windows - np.argmax(bad[:, ::-1], axis=1), 0)
     found = first_good < windows
@@ -93,7 +99,7 @@ def saving(adaptation: Adaptation) -> Saving:
     return Saving(
         threshold=threshold,
         reference=adaptation.reference_name,
-        supplied_kappa=float(_condition(adaptation, reference)),
+        supplied_kappa=float(condition(reference, limit)),
         found=float(found.mean()),
         steps=steps,
         gradients=float(np.median(gradients)),
@@ -105,14 +111,6 @@ def saving(adaptation: Adaptation) -> Saving:
         supplied_seconds=_seconds(lambda: nuts.run(keys, starts, first, supplied=reference)),
         replicates=BATCH,
     )
-
-
-def _condition(adaptation: Adaptation, matrices: np.ndarray) -> np.ndarray:
-    """κ of matrices (…, d, d) whitened by what adaptation converges to, shape (…)."""
-    draws = adaptation.nuts.last_window
-    mean = adaptation.tuned(adaptation.judged).mean(axis=0)
-    values = np.linalg.eigvalsh(whiten(matrices, adaptation.estimator.data_part(mean, draws)))
-    return values[..., -1] / values[..., 0]
 
 
 def _seconds(call: Callable[[], object]) -> float:
