@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from invmass.claims.estimates import Scale, Statistic, interval
+from invmass.claims.intervals import Scale, Statistic, interval
 from invmass.claims.reading import Reading, deviation_parts, read
 from invmass.claims.regularisation_floor import HALF
 from invmass.claims.sequential import SETTLING, Verdict, sequential
