@@ -168,10 +168,12 @@ def check(
     judged = _model_or_case(model_or_case, prior)
     if isinstance(judged, NumPyroModel):
         if claims or backend != "numpyro":
-            raise UsageError("a model of your own is NumPyro's, with a claim of its own")
+            raise UsageError(
+                "a NumPyro model is judged with NumPyro alone: leave out claims and backend"
+            )
         return _model_answer(judged, metric, chosen, regularise)
     if prior is not None:
-        raise UsageError("prior is for a model of your own; a case says itself what it counts")
+        raise UsageError("prior is for NumPyro models: a case says itself if its prior is counted")
     library = load_backend(backend) if isinstance(backend, str) else backend
     library.check_available()
     metrics = [] if metric is None else [str(metric)]

@@ -176,7 +176,7 @@ def test_rows_of_a_folder_are_a_frame(tmp_path: Path, checked: invmass.Answer) -
         (("fine_mean", "hmc"), {"claims": ["nope"]}, "unknown claim 'nope'"),
         (("fine_mean", "hmc"), {"draws": 3}, "unknown setting 'draws'; the settings are: seed"),
         (("fine_mean", "hmc"), {"tolerance": 3}, "--tolerance must be between 0 and 1"),
-        ((heights, "hmc"), {}, "a model of your own is NumPyro's"),
+        ((heights, "hmc"), {}, "a NumPyro model is judged with NumPyro alone"),
         ((heights,), {"metric": [("width",)]}, "unknown site 'width'"),
     ],
 )

@@ -54,10 +54,10 @@ def _first_of(modes: dict[str, Callable[[Function], Function]], function: Functi
                 reasons[name] = reason
                 continue
             return differentiate(function)(z)
-        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        every = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise UsageError(
             f"the log density is evaluated, but JAX cannot differentiate it, which NUTS needs too. "
-            f"Give what has no derivative one by jax.custom_vjp, or bound its loops. {told}"
+            f"Give what has no derivative one by jax.custom_vjp, or bound its loops. {every}"
         )
 
     return derivative

@@ -28,55 +28,24 @@ def find_mode(log_density: Callable[[Array], Array], coordinates: tuple[str, ...
         coordinates: names of the d coordinates.
 
     Raises:
-        NoModeError: it has none, or none was found, and why.
+        NoModeError: there is no mode, or none was found; the message says why.
     """
-
-    def energy(z: Array) -> Array:
-        return -log_density(z)
-
-    value = jax.jit(energy)
-    slope, curvature = jax.jit(gradient(energy)), jax.jit(hessian(energy))
-
-    def finite_or_infinite(z: np.ndarray) -> tuple[float, np.ndarray]:
-        at = float(value(z))
-        return (at if np.isfinite(at) else np.inf), np.asarray(slope(z))
-
-    def moderate(z: np.ndarray) -> tuple[float, np.ndarray]:
-        at, down = finite_or_infinite(z)
-        if not (np.isfinite(at) and np.all(np.isfinite(down))):
-            return 1e6, np.zeros_like(down)  # beyond asinh of any float
-        return float(np.arcsinh(at)), down / np.hypot(1.0, at)
-
-    def finite_curvature(z: np.ndarray) -> np.ndarray:
-        found = np.asarray(curvature(z))
-        if not np.all(np.isfinite(found)):
-            raise FloatingPointError("the density rises without bound here")
-        return found
-
-    def newton(begin: np.ndarray) -> tuple[float, np.ndarray] | None:
-        try:
-            found = scipy.optimize.minimize(
-                finite_or_infinite,
-                begin,
-                jac=True,
-                hess=finite_curvature,
-                method="trust-exact",
-                options={"gtol": 1e-8, "maxiter": 200},
-            )
-        except FloatingPointError:
-            return None
-        if np.max(np.abs(found.jac)) < _LEVEL and np.all(np.isfinite(found.hess)):
-            flat.append(flat_direction(found.hess, coordinates))
-        return (found.fun, found.x) if _is_minimum(found.jac, found.hess) else None
-
-    flat: list[str | None] = []  # directions along which there is no slope at all
+    energy = _Energy(log_density)
     starts = np.random.default_rng(0).uniform(-2, 2, (STARTS, len(coordinates)))
     starts[0] = 0.0
     modes = []
-    for start in _finite(starts, finite_or_infinite):
-        rough = scipy.optimize.minimize(moderate, start, jac=True, method="L-BFGS-B").x
-        if mode := newton(rough) or newton(start):
-            modes.append(mode)
+    flat: list[str | None] = []  # directions along which there is no slope at all
+    for start in _finite(starts, energy.value_and_slope):
+        rough = scipy.optimize.minimize(energy.moderate, start, jac=True, method="L-BFGS-B").x
+        for begin in (rough, start):
+            found = energy.newton(begin)
+            if found is None:
+                continue
+            if np.max(np.abs(found.jac)) < _LEVEL and np.all(np.isfinite(found.hess)):
+                flat.append(flat_direction(found.hess, coordinates))
+            if _is_minimum(found.jac, found.hess):
+                modes.append((found.fun, found.x))
+                break
     if modes:
         return min(modes, key=lambda mode: mode[0])[1]
     if named := next(filter(None, flat), None):
@@ -85,6 +54,49 @@ def find_mode(log_density: Callable[[Array], Array], coordinates: tuple[str, ...
         "no mode was found: the density in z may rise without bound, as that of a centred "
         "hierarchical model does where its scale vanishes"
     )
+
+
+class _Energy:
+    """Minus a log density, compiled, with what the two minimisers need of it."""
+
+    def __init__(self, log_density: Callable[[Array], Array]) -> None:
+        def energy(z: Array) -> Array:
+            return -log_density(z)
+
+        self._value = jax.jit(energy)
+        self._slope, self._curvature = jax.jit(gradient(energy)), jax.jit(hessian(energy))
+
+    def value_and_slope(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """The energy, infinite where it is not finite, and its gradient."""
+        at = float(self._value(z))
+        return (at if np.isfinite(at) else np.inf), np.asarray(self._slope(z))
+
+    def moderate(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+        """asinh of the energy, and its gradient."""
+        at, down = self.value_and_slope(z)
+        if not (np.isfinite(at) and np.all(np.isfinite(down))):
+            return 1e6, np.zeros_like(down)  # beyond asinh of any float
+        return float(np.arcsinh(at)), down / np.hypot(1.0, at)
+
+    def newton(self, begin: np.ndarray) -> scipy.optimize.OptimizeResult | None:
+        """Where Newton steps end; None if the density rises without bound on the way."""
+        try:
+            return scipy.optimize.minimize(
+                self.value_and_slope,
+                begin,
+                jac=True,
+                hess=self._finite_curvature,
+                method="trust-exact",
+                options={"gtol": 1e-8, "maxiter": 200},
+            )
+        except FloatingPointError:
+            return None
+
+    def _finite_curvature(self, z: np.ndarray) -> np.ndarray:
+        found = np.asarray(self._curvature(z))
+        if not np.all(np.isfinite(found)):
+            raise FloatingPointError("the density rises without bound here")
+        return found
 
 
 def _finite(

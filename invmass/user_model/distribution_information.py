@@ -1,7 +1,9 @@
 """Fisher information of NumPyro's distributions about their own parameters.
 
-A distribution is taken by its exact class: a subclass may mean something else. What is not known
-here is not guessed at; `rule_of` then returns None, and the observed information takes its place.
+NumPyro states distributions in other parameters than the engine, such as logits, and more of them;
+each observation has weights (masks, scale factors, trials). A distribution is taken by its exact
+class, because a subclass may mean something else. For a class without a rule, `rule_of` returns
+None, and the observed information takes the place of the expected one.
 Formulas: Lehmann & Casella, *Theory of Point Estimation*, §2.5 and table 2.5.1, unless noted.
 """
 
@@ -12,17 +14,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
 from jax.scipy.special import polygamma
 
-from invmass.model.distributions import Array
+from invmass.model.distributions import Array, MultivariateNormal
 
 Parameters = dict[str, Array]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How one class of distributions informs about its parameters.
+    """The Fisher information of one class of distributions about its parameters.
 
     Attributes:
         names: the parameters that may depend on the latent sites.
@@ -44,7 +45,7 @@ class Likelihood:
     """The parameters of an observed site's distribution, ready to be differentiated.
 
     Attributes:
-        rule: what is known of its class.
+        rule: of its class.
         parameters: one row for each independent draw, shape (N, *event).
         weights: masks, scale factors and numbers of trials, shape (N,).
     """
@@ -54,7 +55,11 @@ class Likelihood:
     weights: Array
 
     def information(self, jacobian: Parameters) -> Array:
-        """`Jᵀ I(η) J`, shape (d, d); `jacobian` has the d coordinates last."""
+        """`Jᵀ I(η) J`, shape (d, d).
+
+        Args:
+            jacobian: derivative of each of `parameters`, with the d coordinates as its last axis.
+        """
         in_order = {name: jacobian[name] for name in self.parameters}  # JAX sorts keys
         return self.rule.gram(self.parameters, in_order, self.weights)
 
@@ -71,6 +76,9 @@ def likelihood_of(distribution: Any, data: Array, scale: Array | None) -> Likeli
         distribution: of the site, as NumPyro traced it.
         data: the observed value; it may have more leading dimensions than the distribution.
         scale: the factor by which NumPyro multiplies the site's log density, if any.
+
+    Returns:
+        The parameters in one row for each independent draw, with their weights.
     """
     base, rule = _unwrapped(distribution), rule_of(distribution)
     assert rule is not None
@@ -150,25 +158,16 @@ def _vector(information: Callable[[Array], Array]) -> Callable[..., Array]:
 
 
 def _multivariate_normal(parameters: Parameters, jacobian: Parameters, weights: Array) -> Array:
-    """`JᵀΣ⁻¹J + ½ tr(Σ⁻¹ ∂ᵢΣ Σ⁻¹ ∂ⱼΣ)` (Kay, *Estimation Theory*, §3.9)."""
+    """That of the engine's distribution, summed over the independent draws."""
 
-    def one(covariance: Array, d_loc: Array, d_covariance: Array) -> Array:
-        factor = jnp.linalg.cholesky(covariance)
-        mean = solve_triangular(factor, d_loc, lower=True)
-        size, _, dimension = d_covariance.shape
+    def one(parameters: Parameters, jacobian: Parameters) -> Array:
+        at, slopes = (
+            MultivariateNormal(each["loc"], each["covariance_matrix"])
+            for each in (parameters, jacobian)
+        )
+        return at.information(slopes)
 
-        def whiten(matrix: Array) -> Array:  # L⁻¹ ∂Σ, with the second index brought first
-            flat = matrix.reshape(size, size * dimension)
-            solved = solve_triangular(factor, flat, lower=True)
-            return jnp.swapaxes(solved.reshape(size, size, dimension), 0, 1)
-
-        relative = whiten(whiten(d_covariance)).reshape(size * size, dimension)
-        return mean.T @ mean + 0.5 * relative.T @ relative
-
-    each = jax.vmap(one)(
-        parameters["covariance_matrix"], jacobian["loc"], jacobian["covariance_matrix"]
-    )
-    return jnp.einsum("nij,n->ij", each, weights)
+    return jnp.einsum("nij,n->ij", jax.vmap(one)(parameters, jacobian), weights)
 
 
 def _student_t(df: Array, loc: Array, scale: Array) -> list[list[Array]]:
