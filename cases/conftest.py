@@ -1,11 +1,11 @@
-"""Fixtures of the checks: which combinations there are, and how a verdict is settled.
+"""Fixtures of the checks: which cells there are, and how a verdict is settled.
 
 JAX is configured here and never in the plugin, which every pytest session loads.
 """
 
 import gc
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,13 +16,16 @@ from invmass.claims.explain import explain
 from invmass.claims.record import Settle, timing_record, verdict_record
 from invmass.claims.registry import CLAIMS
 from invmass.model.catalogue import all_cases
-from invmass.pytest_plugin.isolation import workers
-from invmass.pytest_plugin.plugin import RECORD, TIMING, WRITER, option
+from invmass.pytest_plugin.isolation import process_count
+from invmass.pytest_plugin.markers import CASES, ONCE, TIMING
+from invmass.pytest_plugin.options import chosen_names, option
+from invmass.pytest_plugin.recording import RECORD, WRITER
 from invmass.results.status import Status
-from invmass.runs.cores import keep_to_share
+from invmass.runs.cell import Cell
+from invmass.runs.cores import pin_to_share
 from invmass.runs.environment import configure_jax
 from invmass.runs.experiment import Experiment
-from invmass.runs.selection import Cell, select_cells, settings_from
+from invmass.runs.plan import cells_of_check, select_cells, settings_from
 from invmass.sampling.backend import Backend
 from invmass.sampling.registry import load_backend
 
@@ -31,15 +34,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "experiment" not in metafunc.fixturenames:
         return
     node = metafunc.definition
-    cells = _cells(metafunc.config)
-    if marker := node.get_closest_marker("invmass_cases"):
-        cells = [cell for cell in cells if cell.case in marker.args]
-    if node.get_closest_marker("invmass_once"):
-        last = {(cell.case, cell.backend): cell for cell in cells}
-        cells = list(last.values())
-    if node.get_closest_marker(TIMING):
-        chains = option(metafunc.config, "chains") or [None]
-        cells = [cell._replace(chains=number) for cell in cells for number in chains]
+    cases, is_timing = node.get_closest_marker(CASES), node.get_closest_marker(TIMING)
+    cells = cells_of_check(
+        _cells(metafunc.config),
+        cases.args if cases else None,
+        once_per_backend=node.get_closest_marker(ONCE) is not None,
+        chains=(option(metafunc.config, "chains") or ()) if is_timing else (),
+    )
     parameters = [pytest.param(cell, id=str(cell)) for cell in cells]
     metafunc.parametrize("experiment", parameters, indirect=True, scope="session")
     if "turn" in metafunc.fixturenames:
@@ -58,13 +59,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @cache
 def _cells(config: pytest.Config) -> list[Cell]:
-    names = (option(config, name) or [] for name in ("case", "backend", "metric"))
-    return select_cells(*names)
+    return select_cells(*chosen_names(config))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _jax(request: pytest.FixtureRequest) -> Iterator[None]:
-    keep_to_share(workers(request.config))
+    pin_to_share(process_count(request.config))
     problem = configure_jax(
         device=option(request.config, "device"), x64=option(request.config, "x64")
     )
@@ -79,12 +79,12 @@ _latest: dict[str, Backend] = {}  # of this process
 
 @pytest.fixture(scope="session")
 def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
-    """The replicates of one combination, shared by all the claims about it."""
+    """The replicates of one cell, shared by all the claims about it."""
     cell: Cell = request.param
     backend = load_backend(cell.spec)
     if reason := backend.why_unavailable() or backend.why_lacking(cell.metric):
         pytest.skip(reason)
-    settings = settings_from(partial(option, request.config))
+    settings = settings_from(lambda name: option(request.config, name))
     case = all_cases()[cell.case]
     if _latest.get("backend", backend) is not backend:  # which has programs of its own
         jax.clear_caches()

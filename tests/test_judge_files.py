@@ -16,8 +16,8 @@ from invmass.cases.univariate import normal_scores
 from invmass.claims.conduct import CONTRACT
 from invmass.claims.equivalence import Interval, Statistic, Verdict, look, replicates_wanted
 from invmass.claims.judge import CONVERGES, FISHER
-from invmass.cli.direct import repeat
 from invmass.cli.judge import judge
+from invmass.cli.repeat import repeat
 from invmass.errors import BackendFaultError, UsageError
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases

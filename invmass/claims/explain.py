@@ -12,7 +12,7 @@ from invmass.claims.equivalence import Verdict
 from invmass.claims.reading import Reading
 from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
-from invmass.sampling.registry import OWN
+from invmass.sampling.registry import spec_of
 
 SHOWN = 6  # entries in a failure message
 
@@ -34,10 +34,7 @@ def benchmark_command(experiment: Experiment, full: bool) -> str:
 
 def _options(experiment: Experiment, names: Sequence[str]) -> list[str]:
     """What chose the combination and where it ran, and those settings that are not the default."""
-    backend = experiment.backend
-    kind = type(backend)
-    spec = backend.name if backend.name in OWN else f"{kind.__module__}:{kind.__qualname__}"
-    words = ["--backend", spec, "--metric", experiment.metric]
+    words = ["--backend", spec_of(experiment.backend), "--metric", experiment.metric]
     for entry in fields(Settings):
         value = getattr(experiment.settings, entry.name)
         if entry.name in names and (value != entry.default or entry.name == "seed"):

@@ -8,11 +8,11 @@ import click
 import numpy as np
 
 from invmass.claims.reading import Reading
-from invmass.cli.options import FAIL, INCONCLUSIVE, PASS
 from invmass.cli.terminal import matrix, table
 from invmass.errors import UsageError
 from invmass.model.derivatives import USUAL
 from invmass.results.plain_json import plain_json
+from invmass.results.status import Status
 from invmass.runs.experiment import Settings
 from invmass.user_model.adaptation import SMALL, STARTS, Adaptation, Entry
 from invmass.user_model.loading import METRICS, load_own_model
@@ -57,7 +57,7 @@ def judge_file(
         structures.append([tuple(block.split(",")) for block in blocks])
     own = load_own_model(spec, prior)
     for structure in structures:
-        own.blocks(structure)  # a wrong name is told before anything is run
+        own.blocks(structure)  # a wrong name is an error before anything is run
     answer = described(own) | {"model": spec, "regularised": regularise}
     if not as_json:
         _show_fisher(own)
@@ -76,17 +76,16 @@ def judge_file(
             _show_adaptation(adaptation, entries, saved)
     if as_json:
         click.echo(plain_json(answer | {"metrics": answers}, indent=2))
-    if wrong:
-        return FAIL
-    return INCONCLUSIVE if undecided else PASS
+    undecided_or_pass = Status.INCONCLUSIVE if undecided else Status.PASS
+    return (Status.FAIL if wrong else undecided_or_pass).exit_status
 
 
 def described(own: OwnModel) -> dict[str, Any]:
     """The inverse Fisher of a model as JSON has it, or why there is none."""
-    told = {"coordinates": list(own.coordinates), "starts": STARTS}
+    facts = {"coordinates": list(own.coordinates), "starts": STARTS}
     if own.why_no_fisher:
-        return told | {"why_no_fisher": own.why_no_fisher}
-    return told | {
+        return facts | {"why_no_fisher": own.why_no_fisher}
+    return facts | {
         "x": {name: value.tolist() for name, value in own.point.items()},
         "z": own.position.tolist(),
         "kind": own.kind,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from faults import reported, sampler
 from faults.wrapped import RightNumPyro, RightNumPyro10, Wrapped, Wrapped10
 from invmass.claims import conduct, judge
+from invmass.runs.cell import Cell
 from invmass.runs.experiment import Settings
 from invmass.studies.sweep import Combination
 
@@ -49,7 +50,7 @@ class Fault:
         elif issubclass(self.backend, sampler.Replaced):
             settings = Settings(replicates=FEW)
         spec = f"{self.backend.__module__}:{self.backend.__qualname__}"
-        return Combination(self.case, spec, self.metric, settings)
+        return Combination(Cell(self.case, spec, self.backend.name, self.metric), settings)
 
 
 def at_all_strengths(name: str, claim: str, *rest: str, module=reported) -> list[Fault]:
