@@ -124,9 +124,10 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if INPUT in getattr(config, "workerinput", {}):
-        worker, limit = config.workerinput["workerid"], option(config, "time-limit")
-        config.stash[WATCH] = Watch(shared_folder(config), worker, limit)
+    given = getattr(config, "workerinput", {})
+    if INPUT in given:
+        limit = option(config, "time-limit")
+        config.stash[WATCH] = Watch(shared_folder(config), given["workerid"], limit)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

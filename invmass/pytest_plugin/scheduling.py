@@ -24,10 +24,11 @@ GROUPS = "groups.json"
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write the groups where the process that shares the checks out finds them."""
     config = session.config
-    if INPUT not in getattr(config, "workerinput", {}):
+    given = getattr(config, "workerinput", {})
+    if INPUT not in given:
         return
     path = shared_folder(config) / GROUPS
-    part = path.with_suffix(f".{config.workerinput['workerid']}")
+    part = path.with_suffix(f".{given['workerid']}")
     part.write_text(json.dumps(groups(session.items)), encoding="utf-8")
     part.replace(path)  # at once: several processes write the same
 

@@ -25,7 +25,7 @@ class Status(enum.StrEnum):
     SKIPPED = "skipped", "–", "#5b5b5b", 0
     PASS = "pass", "✓", "#00694d", 0
 
-    def __new__(cls, value: str, symbol: str, colour: str, exit_status: int) -> Self:
+    def __new__(cls, value: str, symbol: str = "", colour: str = "", exit_status: int = 0) -> Self:
         """A string with the attributes of the class."""
         member = str.__new__(cls, value)
         member._value_ = value

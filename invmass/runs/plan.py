@@ -131,7 +131,7 @@ def program_groups() -> dict[str, str]:
 
 
 def settings_from(option: Callable[[str], Any]) -> Settings:
-    """Settings from options by name; the cap on replicates is that of the tier if none is given.
+    """Settings from options by name; what is None keeps its default, the cap that of the tier.
 
     Raises:
         UsageError: a value out of its range.
@@ -139,7 +139,7 @@ def settings_from(option: Callable[[str], Any]) -> Settings:
     given = {entry.name: option(entry.name.replace("_", "-")) for entry in fields(Settings)}
     if given["replicates"] is None:
         given["replicates"] = REPLICATES[option("tier") or "quick"]
-    return Settings(**given)
+    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def _tier(
