@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from invmass.adaptation.estimators import WELFORD_DENSE
-from invmass.cli.direct import in_brief, reference
+from invmass.cli.listing import case_line, reference
 from invmass.model.case import Case, Truth
 from invmass.model.catalogue import all_cases
 from invmass.whitening import whiten
@@ -66,7 +66,7 @@ def main() -> None:
             f"{predicted(truth)} | {case.reference.how} |\n"
         )
         sections.append(section(case))
-        stored.append(in_brief(case) | reference(case))
+        stored.append(case_line(case) | reference(case))
         picture(case, truth).savefig(FOLDER / f"{case.name}.png", dpi=90, metadata={"Software": ""})
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in stored)
     (DOCS / "cases.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")

@@ -17,14 +17,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from faults.catalogue import FAULTS, RIGHT, UNSEEN, Fault  # noqa: E402
 
+from invmass.cli.grid import seeds_of  # noqa: E402
 from invmass.cli.options import options  # noqa: E402
-from invmass.cli.sweep import numbers, seeds_option  # noqa: E402
 from invmass.reports import evidence  # noqa: E402
 from invmass.results import wording  # noqa: E402
 from invmass.results.cells import finished, load_cells  # noqa: E402
 from invmass.results.rows import RowWriter  # noqa: E402
 from invmass.runs import executor as grid  # noqa: E402
-from invmass.studies.sweep import Stretch, judge_stretch, lost_rows  # noqa: E402
+from invmass.studies.sweep import SeedBatch, judge_seeds, lost_rows  # noqa: E402
 
 INTRODUCTION = """# Planted faults
 
@@ -53,27 +53,25 @@ are judged with a tolerance of 5%.
 
 
 @click.command()
-@seeds_option
-@options("jobs")
-@click.option("--results", type=click.Path(path_type=Path), default=Path("invmass-results/faults"))
+@options("seeds", "jobs", results=Path("invmass-results/faults"))
 def main(seeds: str, jobs: int | None, results: Path) -> None:
     """Judge, and write the page."""
     planted = [*RIGHT, *FAULTS]
     done = finished(load_cells(results))
-    stretches = [
-        Stretch(fault.combination, left)
+    batches = [
+        SeedBatch(fault.combination, left)
         for fault in planted
-        if (left := tuple(s for s in numbers(seeds) if fault.combination.cell(s) not in done))
+        if (left := tuple(s for s in seeds_of(seeds) if fault.combination.row_key(s) not in done))
     ]
     writer = RowWriter(results)
     with grid.place(jobs, None, 1200.0) as place:
-        grid.collect(stretches, judge_stretch, lost_rows, place, writer)
+        grid.collect(batches, judge_seeds, lost_rows, place, writer)
     writer.close()
     rows = load_cells(results)
-    measured = pd.DataFrame(list(planted_rows(planted, rows, numbers(seeds))))
+    measured = pd.DataFrame(list(planted_rows(planted, rows, seeds_of(seeds))))
     measured.to_parquet(evidence.FAULTS)
-    missed = [what for fault in planted for what in missed_by(fault, rows, numbers(seeds))]
-    page = INTRODUCTION.format(seeds=seeds, outcome=outcome(missed, numbers(seeds)))
+    missed = [what for fault in planted for what in missed_by(fault, rows, seeds_of(seeds))]
+    page = INTRODUCTION.format(seeds=seeds, outcome=outcome(missed, seeds_of(seeds)))
     page += markdown(measured)
     (ROOT / "docs" / "faults.md").write_text(page, encoding="utf-8")
     for what in missed:
@@ -84,7 +82,7 @@ def main(seeds: str, jobs: int | None, results: Path) -> None:
 def missed_by(fault: Fault, rows: pd.DataFrame, seeds: list[int]) -> Iterator[str]:
     """What should not be: a fault of 10% or more unseen, or a right sampler that is not green."""
     for seed in seeds:
-        judged = rows[rows["cell"] == fault.combination.cell(seed)]
+        judged = rows[rows["cell"] == fault.combination.row_key(seed)]
         said = dict(zip(judged["claim"], judged["status"], strict=True))
         what = f"{fault.name} on {fault.case}, seed {seed}"
         if not fault.claim:
@@ -113,7 +111,7 @@ def planted_rows(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> 
     """What was judged, with what was planted; then what cannot be seen."""
     kept = ["case", "metric", "seed", "claim", "status", "replicates", "commit", "machine"]
     for fault in planted:
-        wanted = {fault.combination.cell(seed) for seed in seeds}
+        wanted = {fault.combination.row_key(seed) for seed in seeds}
         planted_fault = {
             "kind": "fault",
             "planted": (fault.backend.__doc__ or "").strip().splitlines()[0],

@@ -1,11 +1,11 @@
-"""Fixtures of the checks: which combinations there are, and how a verdict is settled.
+"""Fixtures of the checks: which cells there are, and how a verdict is settled.
 
 JAX is configured here and never in the plugin, which every pytest session loads.
 """
 
 import gc
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,13 +16,16 @@ from invmass.claims.explain import explain
 from invmass.claims.record import Settle, timing_record, verdict_record
 from invmass.claims.registry import CLAIMS
 from invmass.model.catalogue import all_cases
-from invmass.pytest_plugin.isolation import CLAIM, workers
-from invmass.pytest_plugin.plugin import RECORD, TIMING, WRITER, option
+from invmass.pytest_plugin.isolation import process_count
+from invmass.pytest_plugin.markers import TIMING, claim_of
+from invmass.pytest_plugin.options import chosen_names, option
+from invmass.pytest_plugin.recording import RECORD, WRITER
 from invmass.results.status import Status
-from invmass.runs.cores import keep_to_share
+from invmass.runs.cell import Cell
+from invmass.runs.cores import pin_to_share
 from invmass.runs.environment import configure_jax
 from invmass.runs.experiment import Experiment
-from invmass.runs.selection import Cell, cells_of_claim, select_cells, settings_from
+from invmass.runs.plan import cells_of_claim, cells_of_timing, select_cells, settings_from
 from invmass.sampling.backend import Backend
 from invmass.sampling.registry import load_backend
 
@@ -32,11 +35,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     node = metafunc.definition
     cells = _cells(metafunc.config)
-    if marker := node.get_closest_marker(CLAIM):
-        cells = cells_of_claim(CLAIMS[marker.args[0]], cells)
+    if claim := claim_of(node):
+        cells = cells_of_claim(CLAIMS[claim], cells)
     if node.get_closest_marker(TIMING):
-        chains = option(metafunc.config, "chains") or [None]
-        cells = [cell._replace(chains=number) for cell in cells for number in chains]
+        cells = cells_of_timing(cells, option(metafunc.config, "chains") or ())
     parameters = [pytest.param(cell, id=str(cell)) for cell in cells]
     metafunc.parametrize("experiment", parameters, indirect=True, scope="session")
     if "turn" in metafunc.fixturenames:
@@ -55,13 +57,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @cache
 def _cells(config: pytest.Config) -> list[Cell]:
-    names = (option(config, name) or [] for name in ("case", "backend", "metric"))
-    return select_cells(*names)
+    return select_cells(*chosen_names(config))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _jax(request: pytest.FixtureRequest) -> Iterator[None]:
-    keep_to_share(workers(request.config))
+    pin_to_share(process_count(request.config))
     problem = configure_jax(
         device=option(request.config, "device"), x64=option(request.config, "x64")
     )
@@ -76,12 +77,12 @@ _latest: dict[str, Backend] = {}  # of this process
 
 @pytest.fixture(scope="session")
 def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
-    """The replicates of one combination, shared by all the claims about it."""
+    """The replicates of one cell, shared by all the claims about it."""
     cell: Cell = request.param
     backend = load_backend(cell.spec)
     if reason := backend.why_unavailable() or backend.unsupported_reason(cell.metric):
         pytest.skip(reason)
-    settings = settings_from(partial(option, request.config))
+    settings = settings_from(lambda name: option(request.config, name))
     case = all_cases()[cell.case]
     if _latest.get("backend", backend) is not backend:  # which has programs of its own
         jax.clear_caches()

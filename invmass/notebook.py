@@ -14,7 +14,7 @@ from invmass.model.catalogue import one_case
 from invmass.recorded.reading import read
 from invmass.results.reports import report_module
 from invmass.runs.experiment import Experiment, Settings
-from invmass.runs.selection import metrics_for
+from invmass.runs.plan import metrics_for
 from invmass.sampling.backend import Backend
 from invmass.sampling.registry import check_metrics, load_backend, without_regularisation
 from invmass.studies.recorded_matrices import recorded_answers, recorded_experiment, recorded_record

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from invmass.pytest_plugin.isolation import workers
-from invmass.runs.cores import keep_to_share
+from invmass.pytest_plugin.isolation import process_count
+from invmass.runs.cores import pin_to_share
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    keep_to_share(workers(config))
+    pin_to_share(process_count(config))
 
 
 @pytest.fixture(autouse=True, scope="module")

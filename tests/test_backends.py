@@ -15,7 +15,7 @@ from invmass.backends.blackjax_nuts import _matrix
 from invmass.errors import BackendFaultError, BackendUnavailableError, UsageError
 from invmass.model.catalogue import all_cases
 from invmass.runs.experiment import Experiment, Settings
-from invmass.runs.selection import select_cells
+from invmass.runs.plan import select_cells
 from invmass.sampling.backend import Tuned, WarmUpRequest
 from invmass.sampling.batching import devices
 from invmass.sampling.host_density import imported

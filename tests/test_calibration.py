@@ -6,9 +6,10 @@ import pytest
 import scipy.optimize
 
 from invmass.claims.intervals import Statistic
-from invmass.cli.options import FAIL, INCONCLUSIVE
-from invmass.cli.sweep import _promises
+from invmass.cli.calibrate import broken_promises
 from invmass.reports import calibration as measured
+from invmass.results.status import Status
+from invmass.runs.cell import Cell
 from invmass.runs.experiment import Settings
 from invmass.studies.calibration import Trial, calibrate, divergences, wald_bound
 from invmass.studies.sweep import Combination
@@ -18,7 +19,7 @@ VERDICTS = 200
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    combination = Combination("notebook-uniform", "hmc", "diagonal", Settings())
+    combination = Combination(Cell("notebook-uniform", "hmc", "hmc", "diagonal"), Settings())
     return pd.DataFrame(calibrate(Trial(combination, 0, 1024, VERDICTS)))
 
 
@@ -48,7 +49,7 @@ def test_broken_rule_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
         return right(statistics, margin, alpha * number * (number + 1), number)
 
     monkeypatch.setattr(sequential, "look", careless)
-    combination = Combination("gaussian_mean", "hmc", "diagonal", Settings(seed=1))
+    combination = Combination(Cell("gaussian_mean", "hmc", "hmc", "diagonal"), Settings(seed=1))
     found = pd.DataFrame(calibrate(Trial(combination, 1, 1024, VERDICTS)))
     rates = measured.error_rates(found).query("promised == 0.01").to_dict("records")
     assert any(measured.lower(line["wrong"], line["verdicts"]) > 0.01 for line in rates)
@@ -119,14 +120,17 @@ def changed(rows: pd.DataFrame, source: str, **changes: int) -> pd.DataFrame:
 
 def test_promise_is_kept_broken_or_not_shown(rows: pd.DataFrame) -> None:
     """Two hundred verdicts are too few for a rate of 1e-4; a million without an error are not."""
-    assert set(_promises(rows)) == {INCONCLUSIVE}
+    assert set(broken_promises(rows)) == {Status.INCONCLUSIVE}
     assert (
         "too few verdicts to show that rates are below α = 0.0001"
-        in (_promises(rows)[INCONCLUSIVE])
+        in (broken_promises(rows)[Status.INCONCLUSIVE])
     )
     many = changed(rows, "resampled", verdicts=1_000_000, passed=0, failed=0)
-    assert _promises(many) == {}
+    assert broken_promises(many) == {}
     worse = changed(many, "resampled", failed=20_000)
-    assert "wrong fail, one entry at its margin: 0.02, promised 0.01" in _promises(worse)[FAIL]
+    assert (
+        "wrong fail, one entry at its margin: 0.02, promised 0.01"
+        in broken_promises(worse)[Status.FAIL]
+    )
     alarmed = changed(many, "sampler", failed=1)
-    assert "1 false alarm(s) on the samplers themselves" in _promises(alarmed)[FAIL]
+    assert "1 false alarm(s) on the samplers themselves" in broken_promises(alarmed)[Status.FAIL]

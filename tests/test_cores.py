@@ -19,8 +19,8 @@ CORES = len(ALL)
 pytestmark = pytest.mark.skipif(CORES < 2, reason="there are no cores to share out")
 KEEP = """
 import os
-from invmass.runs.cores import keep_to_cores
-keep_to_cores({number})
+from invmass.runs.cores import pin_to_cores
+pin_to_cores({number})
 print(*os.sched_getaffinity(0), flush=True)
 input()
 """

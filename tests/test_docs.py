@@ -12,7 +12,7 @@ import pytest
 
 import invmass
 from invmass.claims.registry import CLAIMS
-from invmass.cli.direct import in_brief
+from invmass.cli.listing import case_line
 from invmass.cli.new_backend import render
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
@@ -43,7 +43,7 @@ def stored() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("case", all_cases().values(), ids=all_cases())
 def test_stored_reference_is_the_one_that_is_made(case: Case) -> None:
     kept, moments = stored()[case.name], case.truth_in_own_space.moments
-    assert in_brief(case).items() <= kept.items(), REMEDY
+    assert case_line(case).items() <= kept.items(), REMEDY
     assert kept["reference"] == case.reference.how, REMEDY
     variances = np.array([np.inf if v is None else v for v in kept["variance_z"]])
     off = (moments.mean - kept["mean_z"]) / np.sqrt(variances)

@@ -18,8 +18,8 @@ from invmass.claims.intervals import Interval, Statistic
 from invmass.claims.inverse_fisher import InverseFisher
 from invmass.claims.sequential import Verdict, look, replicates_wanted
 from invmass.claims.tuned_matrix_contract import TunedMatrixContract
-from invmass.cli.direct import repeat
 from invmass.cli.judge import judge
+from invmass.cli.repeat import repeat
 from invmass.errors import BackendFaultError, UsageError
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases

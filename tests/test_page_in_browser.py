@@ -18,9 +18,10 @@ from invmass.reports import tables
 from invmass.reports.page import html, write_report
 from invmass.results import wording
 from invmass.results.rows import RowWriter, load_rows
+from invmass.runs.cell import Cell
 from invmass.runs.experiment import Settings
 from invmass.studies.exploration import explore
-from invmass.studies.sweep import Combination, Stretch, judge_stretch
+from invmass.studies.sweep import Combination, SeedBatch, judge_seeds
 from invmass.whitening import whiten
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -42,16 +43,14 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def judged() -> list[Row]:
     """All claims about a right sampler, one about a wrong one, and a map of settings."""
+    fault = Cell("notebook-normal", "faults.reported:CorrelationsFlipped", FAULT, "dense")
     combinations = (
-        Combination("notebook-uniform", "hmc", "dense", Settings()),
-        Combination("notebook-uniform", "hmc", "diagonal", Settings()),
-        Combination(
-            "notebook-normal", "faults.reported:CorrelationsFlipped", "dense", Settings(),
-            (InverseFisher.name,),
-        ),
-    )  # fmt: skip
+        Combination(Cell("notebook-uniform", "hmc", "hmc", "dense"), Settings()),
+        Combination(Cell("notebook-uniform", "hmc", "hmc", "diagonal"), Settings()),
+        Combination(fault, Settings(), (InverseFisher.name,)),
+    )
     explored = explore(all_cases()["notebook-uniform"], Settings(), (0.4, 1.6), (4, 16))
-    judged = [row for each in combinations for row in judge_stretch(Stretch(each, (0,)))]
+    judged = [row for each in combinations for row in judge_seeds(SeedBatch(each, (0,)))]
     return [*judged, *explored]
 
 

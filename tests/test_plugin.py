@@ -1,5 +1,6 @@
 """The suite as others run it: the command and the plugin in a process of their own."""
 
+import importlib.util
 import json
 import os
 import re
@@ -107,7 +108,7 @@ def test_lost_process_costs_its_own_combination_only(tmp_path: Path) -> None:
         assert set(lost["status"]) == {"error"}
         assert all(reason.split("\n")[0] in message for message in lost["message"])
         assert any(reason in message for message in lost["message"])
-        assert re.search(rf"^{backend} +4 +0 +0 +0 +4 +0 +0$", answer.stdout, re.MULTILINE)
+        assert re.search(rf"^{backend} +4 +0 +4 +0 +0 +0 +0$", answer.stdout, re.MULTILINE)
     assert "repeat: invmass check gaussian_mean --backend faults.breaking:Killed" in answer.stdout
 
 
@@ -310,12 +311,34 @@ def test_the_plugin_imports_no_jax_into_other_sessions(tmp_path: Path) -> None:
     assert "invmass" not in answer.stdout
 
 
+def test_checkout_without_its_libraries_says_what_to_install(tmp_path: Path) -> None:
+    for name in ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments"):
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        file = Path(spec.origin)
+        file = file.parent if file.stem == "__init__" else file
+        (tmp_path / file.name).symlink_to(file)
+    answer = subprocess.run(
+        [sys.executable, "-S", "-m", "pytest", "-p", "no:cacheprovider", "cases"],
+        cwd=HERE.parent,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == pytest.ExitCode.USAGE_ERROR, answer.stdout + answer.stderr
+    assert answer.stderr.startswith("ERROR: this checkout is not installed, it needs ")
+    assert "python -m pip install -e '.[all]'" in answer.stderr
+    assert len((answer.stdout + answer.stderr).strip().splitlines()) == 1
+
+
 def test_no_sampler_library_is_imported_before_its_backend_is_used(tmp_path: Path) -> None:
     code = (
         "import sys\n"
         "import invmass.cli.main\n"
         "assert 'jax' not in sys.modules\n"
-        "import invmass.cli.direct\n"
+        "import invmass.cli.check\n"
         "from invmass.sampling.registry import select_backends\n"
         f"assert [b.name for b in select_backends([])] == {BACKENDS}\n"
         "libraries = {'numpyro', 'blackjax', 'tensorflow_probability', 'nutpie', 'pymc'}\n"
@@ -357,3 +380,45 @@ def test_list_and_fisher_speak_json(tmp_path: Path) -> None:
     answer = run(tmp_path, "invmass", "fisher", "infinite_variance", "--backend", "hmc", "--json")
     (found,) = json.loads(answer.stdout, parse_constant=pytest.fail)  # JSON has no Infinity
     assert found["covariance_z"] == [[None]]
+
+
+HYPHENS = """
+from pathlib import Path
+
+import pytest
+from faults.reported import Identity, MassNotInverse
+
+
+class First(Identity):
+    name = "my-own-sampler"
+
+
+class Second(MassNotInverse):
+    name = "my-own-sampler-two"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    worker = item.config.workerinput["workerid"]
+    cell = item.callspec.params["experiment"]
+    with open(Path(item.config.rootpath) / "ran.txt", "a") as file:
+        print(worker, cell.backend, cell.case, sep="\\t", file=file)
+    return (yield)
+"""
+
+
+def test_backend_whose_name_has_hyphens_keeps_to_one_process_on_cases_alike(
+    tmp_path: Path,
+) -> None:
+    """Two cases share its compiled programs; a backend with a longer name has another process."""
+    (tmp_path / "hyphens.py").write_text(HYPHENS)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    words = ["--case=gaussian_mean", "--case=fine_mean", "--metric=diagonal", "--jobs=2"]
+    words += ["--backend=hyphens:First", "--backend=hyphens:Second", "--replicates=64"]
+    run(tmp_path, "invmass", "validate", *words, "--", "-p", "hyphens", "-k", "contract_of")
+    ran = [line.split("\t") for line in (tmp_path / "ran.txt").read_text().splitlines()]
+    assert len(ran) == 4
+    workers = {backend: worker for worker, backend, _ in ran}
+    assert set(workers) == {"my-own-sampler", "my-own-sampler-two"}
+    assert len(set(workers.values())) == 2
+    assert all(worker == workers[backend] for worker, backend, _ in ran)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from affinity import CAN_KEEP, on_all_cores
 
-from invmass.cli.sweep import numbers
+from invmass.cli.grid import seeds_of
 from invmass.errors import UsageError
 from invmass.results.rows import load_rows
 
@@ -189,13 +189,13 @@ def test_lost_task_is_an_error_that_the_next_run_tries_again(tmp_path: Path) -> 
     ("text", "seeds"), [("3", [3]), ("0-2", [0, 1, 2]), ("5,0-1,1", [5, 0, 1])]
 )
 def test_seeds_are_numbers_and_ranges(text: str, seeds: list[int]) -> None:
-    assert numbers(text) == seeds
+    assert seeds_of(text) == seeds
 
 
 @pytest.mark.parametrize("text", ["", "a", "-1", "1-", "3-2", "1;2"])
 def test_bad_seeds_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--seeds"):
-        numbers(text)
+        seeds_of(text)
 
 
 @pytest.mark.parametrize(

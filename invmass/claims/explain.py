@@ -13,7 +13,7 @@ from invmass.claims.regularisation_floor import why_open
 from invmass.claims.sequential import Verdict
 from invmass.results.status import Status
 from invmass.runs.experiment import Experiment, Settings
-from invmass.sampling.registry import OWN
+from invmass.sampling.registry import spec_of
 
 SHOWN = 6  # entries in a failure message
 
@@ -35,10 +35,7 @@ def benchmark_command(experiment: Experiment, full: bool) -> str:
 
 def _options(experiment: Experiment, names: Sequence[str]) -> list[str]:
     """What chose the combination and where it ran, and those settings that are not the default."""
-    backend = experiment.backend
-    kind = type(backend)
-    spec = backend.name if backend.name in OWN else f"{kind.__module__}:{kind.__qualname__}"
-    words = ["--backend", spec, "--metric", experiment.metric]
+    words = ["--backend", spec_of(experiment.backend), "--metric", experiment.metric]
     for entry in fields(Settings):
         value = getattr(experiment.settings, entry.name)
         if entry.name in names and (value != entry.default or entry.name == "seed"):

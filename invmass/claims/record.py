@@ -14,9 +14,10 @@ from invmass.claims.regularisation_floor import why_open
 from invmass.claims.sequential import Verdict
 from invmass.errors import InvmassError
 from invmass.model.catalogue import all_cases
+from invmass.runs.cell import Cell
 from invmass.runs.environment import provenance, threads
 from invmass.runs.experiment import Experiment, Settings
-from invmass.sampling.registry import load_backend
+from invmass.sampling.registry import load_backend, spec_of
 
 Settle = Callable[[str], None]  # judges a claim by its name, records, and fails unless it passes
 
@@ -36,7 +37,6 @@ def answer_record(
 
 def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict[str, Any]:
     """All that a row says of a verdict; arrays as lists."""
-    settings = experiment.settings
     record = {
         "kind": "verdict",
         "claim": claim,
@@ -46,8 +46,7 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         "alpha": verdict.alpha,
         "replicates": verdict.replicates,
         "looks": verdict.looks,
-        "cap": experiment.cap,
-        "tolerance": settings.tolerance,
+        **_settings_record(experiment),
         **combination_record(experiment),
         "command": command(experiment, claim),
     }
@@ -68,17 +67,16 @@ def error_record(experiment: Experiment, claim: str | None, message: str) -> dic
         "claim": claim,
         "status": "error",
         "message": message,
+        **_settings_record(experiment),
         **combination_record(experiment),
         "command": command(experiment, claim),
     }
 
 
-def lost_record(
-    case: str, spec: str, metric: str, settings: Settings, claim: str
-) -> dict[str, Any]:
-    """The same, from where the combination itself is not at hand."""
-    experiment = Experiment(all_cases()[case], load_backend(spec), metric, settings)
-    return error_record(experiment, claim, "")
+def lost_record(cell: Cell, settings: Settings, claim: str, message: str) -> dict[str, Any]:
+    """The same, from where the experiment itself is not at hand."""
+    case, backend = all_cases()[cell.case], load_backend(cell.spec)
+    return error_record(Experiment(case, backend, cell.metric, settings), claim, message)
 
 
 def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
@@ -141,12 +139,22 @@ def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) ->
     }
 
 
+def _settings_record(experiment: Experiment) -> dict[str, Any]:
+    """The settings of a verdict, from which it can be repeated; seed and warm-up stand apart."""
+    return {
+        "cap": experiment.cap,
+        "tolerance": experiment.settings.tolerance,
+        "false_alarm": experiment.settings.false_alarm,
+    }
+
+
 def combination_record(experiment: Experiment) -> dict[str, Any]:
     """What was run, and on what."""
     return {
         "case": experiment.case.name,
         "case_version": experiment.case.version,
         "backend": experiment.backend.name,
+        "spec": spec_of(experiment.backend),
         "metric": experiment.metric,
         "seed": experiment.settings.seed,
         "num_warmup": experiment.settings.num_warmup,

@@ -10,11 +10,13 @@ from typing import Any
 
 import click
 
-from invmass.cli.options import FAIL, INCONCLUSIVE, PASS, options
+from invmass.cli.options import options
 from invmass.cli.terminal import table
 from invmass.errors import UsageError
 from invmass.results.reports import report_module
 from invmass.results.rows import load_rows
+from invmass.results.status import Status
+from invmass.results.wording import plural
 
 FOLDER = click.Path(path_type=Path)
 
@@ -22,17 +24,7 @@ FOLDER = click.Path(path_type=Path)
 @click.command()
 @click.argument("base", type=FOLDER)
 @click.argument("new", type=FOLDER)
-@click.option(
-    "--factor", type=float, default=1.15, show_default=True, help="Slower by less is same."
-)
-@click.option(
-    "--level",
-    type=float,
-    default=0.001,
-    show_default=True,
-    help="Probability that chance alone makes anything slower.",
-)
-@options("json")
+@options("factor", "level", "json")
 def compare(base: Path, new: Path, factor: float, level: float, as_json: bool) -> None:
     """Say what is slower or judged worse in the results folder NEW than in BASE.
 
@@ -55,27 +47,26 @@ def compare(base: Path, new: Path, factor: float, level: float, as_json: bool) -
         click.echo(json.dumps(asdict(found), indent=2, allow_nan=False))
     else:
         _show(found)
-    sys.exit(FAIL if found.worse else INCONCLUSIVE if found.undecided else PASS)
+    undecided = Status.INCONCLUSIVE if found.undecided else Status.PASS
+    sys.exit((Status.FAIL if found.worse else undecided).exit_status)
 
 
 def _show(found: Any) -> None:
     """Tables of timings, of verdicts that are not the same, and of quality; then what they say."""
-    from invmass.results.wording import plural
-
     confidence = report_module("rounds").CONFIDENCE
     title = f"seconds, median of rounds; interval of the ratio at {confidence:.0%}"
     _table(title, found.timings, _timing)
     changed = [line for line in found.verdicts if line["status"] != "same"]
     _table("verdicts that are not the same", changed, _verdict)
     _table("quality", found.quality, _quality)
-    _tell_worse(found)
+    _show_worse(found)
     for line in found.left_out:
         count = plural(line["rows"], f"{line['kind']} row")
         click.echo(f"left out of {line['folder']}: {count}, {line['reason']}")
     for kind, lines in (("timing", found.timings), ("verdict", found.verdicts)):
         counts = Counter(line["status"] for line in lines)
-        told = ", ".join(f"{count} {status}" for status, count in counts.items())
-        click.echo(f"{plural(len(lines), kind)} compared" + f": {told}" * bool(lines))
+        statuses = ", ".join(f"{count} {status}" for status, count in counts.items())
+        click.echo(f"{plural(len(lines), kind)} compared" + f": {statuses}" * bool(lines))
     if any(line["status"] == "too few rounds" for line in found.timings):
         click.echo(
             f"too few rounds: with {found.rounds} on each side all timings can be decided; run "
@@ -87,7 +78,7 @@ def _show(found: Any) -> None:
         click.echo(f"no {kind} of BASE has one of NEW that it could be compared with")
 
 
-def _tell_worse(found: Any) -> None:
+def _show_worse(found: Any) -> None:
     """One line for each thing that is worse, whole however narrow the terminal."""
     names = report_module("comparison").names
     for name, line in zip(names(found.timings), found.timings, strict=True):

@@ -52,14 +52,8 @@ def export(
 
 @click.command("export")
 @click.argument("case")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path(), help="Folder; default here."
-)
-@click.option(
-    "--starts", type=click.IntRange(1), default=64, show_default=True, help="Exact draws."
-)
-@options("seed", "json")
-def export_(case: str, out: Path, starts: int, seed: int | None, as_json: bool) -> None:
+@options("starts", "seed", "json", out=Path())
+def export_(case: str, out: Path, starts: int, seed: int, as_json: bool) -> None:
     """Write CASE for other languages: a Stan program, its data, and exact starts.
 
     CASE may be a pattern. Start one chain from each of the starts, and judge what they tune with
@@ -67,7 +61,7 @@ def export_(case: str, out: Path, starts: int, seed: int | None, as_json: bool) 
     """
     paths: list[Path] = []
     for problem in select_cases([case]):
-        paths += export(problem, out, starts=starts, seed=seed or 0)
+        paths += export(problem, out, starts=starts, seed=seed)
     if as_json:
         click.echo(json.dumps([str(path) for path in paths], indent=2))
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from invmass.cli.options import option
 from invmass.errors import UsageError
 from invmass.sampling.registry import OWN
 
@@ -24,9 +25,7 @@ FILES = {  # by template
 
 @click.command("new-backend")
 @click.argument("name")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder to write; default invmass-NAME."
-)
+@option("out", default_text="invmass-NAME")
 def new_backend(name: str, out: Path | None) -> None:
     """Write a package that adds the backend NAME: a sampler that works, tests, and a CI job.
 

@@ -1,69 +1,68 @@
-"""What the commands share: their options by name, and their exit statuses."""
+"""Options of the table `invmass.options` as decorators of click's commands."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-PASS, FAIL, USAGE, INCONCLUSIVE = 0, 1, 2, 3
-RESULTS = Path("invmass-results")
+from invmass.options import OPTIONS, Option
 
 Command = Callable[..., Any]
 
 
-def options(*names: str) -> Callable[[Command], Command]:
-    """The options that commands share, by name."""
-    known = {
-        "backend": click.option(
-            "--backend", "backends", multiple=True, metavar="NAME|MODULE:CLASS", help="Repeatable."
-        ),
-        "metric": click.option("--metric", "metrics", multiple=True, help="Repeatable."),
-        "case": click.option(
-            "--case", "cases", multiple=True, help="A case, a family or a pattern; repeatable."
-        ),
-        "seed": click.option("--seed", type=int, help="Of every random number."),
-        "device": click.option("--device", type=click.Choice(["cpu", "gpu", "tpu"])),
-        "x64": click.option("--x64", is_flag=True, help="Run the samplers in float64."),
-        "tolerance": click.option("--tolerance", type=float, help="Margin; default 0.1."),
-        "false-alarm": click.option(
-            "--false-alarm", type=float, help="α of each verdict; default 1e-6."
-        ),
-        "replicates": click.option("--replicates", type=int, help="Cap; default 2048."),
-        "num-warmup": click.option("--num-warmup", type=int, help="Warm-up steps; default 1000."),
-        "tier": click.option(
-            "--tier", type=click.Choice(["quick", "full"]), default="quick", show_default=True
-        ),
-        "results": click.option(
-            "--results",
-            type=click.Path(path_type=Path),
-            default=RESULTS,
-            show_default=True,
-            help="A folder, or a database, *.sqlite.",
-        ),
-        "append": click.option(
-            "--results", type=click.Path(path_type=Path), help="Append the rows: DIR or *.sqlite."
-        ),
-        "jobs": click.option("--jobs", type=click.IntRange(1), help="Processes of this machine."),
-        "scheduler": click.option(
-            "--scheduler", metavar="ADDRESS", help="Of a Dask cluster, whose workers do the work."
-        ),
-        "time-limit": click.option(
-            "--time-limit",
-            type=click.FloatRange(0, min_open=True),
-            default=1200.0,
-            show_default=True,
-            help="Seconds for one combination in a process of its own.",
-        ),
-        "json": click.option("--json", "as_json", is_flag=True, help="For machines."),
-    }
+def options(*names: str, **defaults: Any) -> Callable[[Command], Command]:
+    """Give a command options of the table, in this order.
+
+    Args:
+        names: options as they stand in the table.
+        defaults: options after those, by keyword (`num_warmup`), with a default of the command's.
+    """
+    own = [
+        replace(OPTIONS[name], default=value, default_text="")
+        for name, value in ((key.replace("_", "-"), value) for key, value in defaults.items())
+    ]
 
     def decorate(command: Command) -> Command:
-        for name in reversed(names):
-            command = known[name](command)
+        for each in reversed([*(OPTIONS[name] for name in names), *own]):
+            command = _decorator(each)(command)
         return command
 
     return decorate
 
 
-SETTINGS = ("seed", "tolerance", "false-alarm", "replicates", "num-warmup")
+def option(name: str, **changes: Any) -> Callable[[Command], Command]:
+    """Give a command one option of the table, with changes to its entry."""
+    return _decorator(replace(OPTIONS[name], **changes))
+
+
+def _decorator(entry: Option) -> Callable[[Command], Command]:
+    flag = "--" + (entry.flag or entry.name)
+    if entry.negative:
+        flag += f"/--{entry.negative}"
+    if entry.type is bool:
+        default = None if entry.negative else False
+        return click.option(flag, entry.keyword, is_flag=True, default=default, help=entry.text)
+    return click.option(
+        flag,
+        entry.keyword,
+        type=_type(entry),
+        default=() if entry.repeatable else entry.default,
+        multiple=entry.repeatable,
+        required=entry.required,
+        metavar=entry.metavar,
+        help=entry.text,
+    )
+
+
+def _type(entry: Option) -> Any:
+    if entry.choices:
+        return click.Choice(entry.choices)
+    if entry.type is Path:
+        return click.Path(path_type=Path)
+    if entry.type is int and entry.minimum is not None:
+        return click.IntRange(entry.minimum)
+    if entry.type is float and entry.above is not None:
+        return click.FloatRange(entry.above, min_open=True)
+    return entry.type

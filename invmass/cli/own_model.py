@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import click
 
 from invmass.claims.reading import Reading
-from invmass.cli.options import FAIL, INCONCLUSIVE, PASS
 from invmass.cli.terminal import matrix, table
 from invmass.results.plain_json import plain_json
+from invmass.results.status import Status
 from invmass.runs.experiment import Settings
 from invmass.user_model.adaptation import Adaptation
 from invmass.user_model.entries import Entry
@@ -75,8 +75,9 @@ def judge_file(
     if as_json:
         click.echo(plain_json(answer | {"metrics": records}, indent=2))
     if Reading.WRONG in readings:
-        return FAIL
-    return INCONCLUSIVE if Reading.UNDECIDED in readings else PASS
+        return Status.FAIL.exit_status
+    status = Status.INCONCLUSIVE if Reading.UNDECIDED in readings else Status.PASS
+    return status.exit_status
 
 
 def _show_information(model: NumPyroModel) -> None:

@@ -7,18 +7,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDEST = 1000  # of a line, where nobody counts
-ROUNDING = 1e-12  # as a correlation: what is left of a zero
+from invmass.results.status import Status
+
+WIDEST = 1000  # columns of a line that goes to a file or a pipe
+ROUNDING = 1e-12  # a correlation that is smaller is shown as zero
 STYLE = {
-    "pass": "green",
+    Status.PASS: "green",
     "matches": "green",
-    "fail": "bold red",
+    Status.FAIL: "bold red",
     "differs": "cyan",
     "differs as documented": "cyan",
     "wrong": "bold red",
-    "inconclusive": "yellow",
+    Status.INCONCLUSIVE: "yellow",
     "undecided": "yellow",
-    "error": "bold magenta",
+    Status.ERROR: "bold magenta",
     "slower": "bold red",
     "worse": "bold red",
     "faster": "green",

@@ -10,28 +10,29 @@ import click
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from invmass.cli.options import FAIL, INCONCLUSIVE, PASS, options
+from invmass.cli.options import options
 from invmass.cli.terminal import table
 from invmass.errors import UsageError
 from invmass.results.reports import report_module
 from invmass.results.rows import load_rows
+from invmass.results.status import Status
 from invmass.results.wording import number
 from invmass.sampling.registry import OWN, load_backend
 
 HISTORY = Path("invmass-history")
-ANSWERED = (PASS, FAIL, INCONCLUSIVE)  # whatever the answer, it is one
+SHOWN = (Status.PASS, Status.FAIL, Status.INCONCLUSIVE, Status.ERROR)
+PASS = Status.PASS.exit_status
+JUDGED = {status.exit_status for status in Status if status.is_verdict}  # whatever the verdict
 
 
 @click.command()
 @click.argument("requirements", nargs=-1, required=True, metavar="LIBRARY[==VERSION]...")
-@options("case", "metric", "seed", "device")
-@click.option("--jobs", type=click.IntRange(1), default=2, show_default=True, help="Processes.")
-@click.option("--results", type=click.Path(path_type=Path), default=HISTORY, show_default=True)
+@options("case", "metric", "seed", "device", jobs=2, results=HISTORY)
 def upstream(
     requirements: Sequence[str],
     cases: Sequence[str],
     metrics: Sequence[str],
-    seed: int | None,
+    seed: int,
     device: str | None,
     jobs: int,
     results: Path,
@@ -51,7 +52,7 @@ def upstream(
         raise UsageError(f"no backend needs {', '.join(requirements)}")
     words = [f"--backend={name}" for name in backends]
     words += [f"--case={case}" for case in cases] + [f"--metric={metric}" for metric in metrics]
-    words += [] if seed is None else [f"--seed={seed}"]
+    words.append(f"--seed={seed}")
     words += [] if device is None else [f"--device={device}"]
     words += [f"--results={results}"]
     timed = words if cases else [*words, "--case=notebook-uniform"]
@@ -60,7 +61,8 @@ def upstream(
         for command in (["validate", f"--jobs={jobs}", *words], ["benchmark", *timed])
     ]
     show(results)
-    sys.exit(PASS if statuses[0] in ANSWERED and statuses[1] == PASS else FAIL)
+    done = statuses[0] in JUDGED and statuses[1] == PASS
+    sys.exit(PASS if done else Status.FAIL.exit_status)
 
 
 def show(results: Path) -> None:
@@ -76,7 +78,7 @@ def show(results: Path) -> None:
                 {
                     "release": line["version"],
                     "backend": line["backend"],
-                    **{name: line[name] for name in ("pass", "fail", "inconclusive", "error")},
+                    **{status: line[status] for status in SHOWN},
                     "timed": f"{line['case']} {line['metric']}",
                     "compile s": number(line.get("warmup_compile_seconds")),
                     "warm-up s": number(line.get("warmup_seconds")),

@@ -1,10 +1,10 @@
-"""A combination that hangs or kills its process costs itself alone, under pytest-xdist.
+"""A check that hangs or kills its process costs its own cell alone, under pytest-xdist.
 
-While a check runs, a file named after its combination and its process tells of it. A process that
-dies leaves the file behind: with what Python's fault handler could say, if it was given the time.
-The check is then an error, and so are those on the same combination that are still to come; all
-else goes on in a new process. The time limit is kept by the fault handler too, which ends the
-process even where the interpreter is held up by a library.
+While a check runs, a file named after its cell and its process describes it. A process that dies
+leaves the file behind, with what Python's fault handler wrote, if it had the time. The check is
+then an error, and so are those on the same cell that are still to come; everything else goes on in
+a new process. The fault handler keeps the time limit too: it ends the process even where a library
+holds up the interpreter.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
@@ -22,69 +23,86 @@ from urllib.parse import quote
 
 import pytest
 
-CLAIM = "invmass_claim"
+from invmass.pytest_plugin.markers import claim_of
+from invmass.pytest_plugin.options import option
+from invmass.pytest_plugin.selection import cell_of
+from invmass.runs.cell import Cell
+
 INPUT = "invmass_running"  # of a worker: the folder of these files
-SHOWN = 6  # lines of a traceback
+MAX_FRAMES = 6  # lines of a traceback in a message
 
 
 class Running(NamedTuple):
-    """The check that a file tells of."""
+    """A check that runs, as its file describes it.
+
+    Attributes:
+        nodeid: pytest's id of the check.
+        claim: the claim that it judges.
+        cell: the cell that it is about.
+        limit: seconds that all checks of the cell may take together.
+    """
 
     nodeid: str
     claim: str
-    case: str
-    backend: str
-    metric: str
-    spec: str
+    cell: Cell
     limit: float
+
+    @property
+    def file_name(self) -> str:
+        """Case, backend and metric as the name of a file."""
+        return "+".join(quote(name, safe="") for name in self.cell.names)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(self._asdict() | {"cell": asdict(self.cell)})
+
+    @classmethod
+    def from_json(cls, line: str) -> Running:
+        """Read what `to_json` wrote."""
+        fields = json.loads(line)
+        return cls(**fields | {"cell": Cell(**fields["cell"])})
 
 
 class Watch:
-    """Of one process: what it runs, and for how long it may."""
+    """Describes the check that one process runs in a file, and keeps its time limit."""
 
     def __init__(self, folder: Path, process: str, limit: float) -> None:
         self.folder, self.process, self.limit = folder, process, limit
-        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.spent: defaultdict[Cell, float] = defaultdict(float)
 
     def begin(self, running: Running) -> None:
-        """Leave word of a check, and start the clock."""
-        name = combination(running)
+        """Describe a check that begins, and start the clock."""
         self.began = time.monotonic()
-        self.path = self.folder / f"{name}@{self.process}"
+        self.path = self.folder / f"{running.file_name}@{self.process}"
         self.file = self.path.open("w", encoding="utf-8")
-        self.file.write(json.dumps(running) + "\n")
+        self.file.write(running.to_json() + "\n")
         self.file.flush()
         faulthandler.enable(self.file, all_threads=False)
-        left = max(0.1, self.limit - self.spent[name])
+        left = max(0.1, self.limit - self.spent[running.cell])
         faulthandler.dump_traceback_later(left, exit=True, file=self.file)
 
     def end(self, running: Running) -> None:
-        """Stop the clock; all is well."""
+        """Stop the clock of a check that has ended, and remove its file."""
         faulthandler.cancel_dump_traceback_later()
         faulthandler.enable(sys.__stderr__ or 2)
         self.file.close()
         self.path.unlink()
-        self.spent[combination(running)] += time.monotonic() - self.began
+        self.spent[running.cell] += time.monotonic() - self.began
 
     def lost(self, running: Running) -> tuple[Running, str] | None:
-        """The check at which an earlier process was lost with this combination, and how."""
-        path = self.folder / f"{combination(running)}.lost"
-        return what_happened(path) if path.exists() else None
+        """The check at which an earlier process was lost with this cell, and how."""
+        path = self.folder / f"{running.file_name}.lost"
+        return read_lost(path) if path.exists() else None
 
 
 WATCH = pytest.StashKey[Watch]()
 FOLDER = pytest.StashKey[Path]()
 
 
-def combination(running: Running) -> str:
-    """Case, backend and metric, as the name of a file."""
-    return quote(f"{running.case}-{running.backend}-{running.metric}", safe="")
-
-
-def what_happened(path: Path) -> tuple[Running, str]:
+def read_lost(path: Path) -> tuple[Running, str]:
     """The check that ran when a process was lost, and the reason."""
     head, *trace = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    running = Running(*json.loads(head))
+    running = Running.from_json(head)
     if not trace:
         return running, "its process was killed; the system does so when memory runs out"
     if trace[0].startswith("Timeout"):
@@ -92,13 +110,13 @@ def what_happened(path: Path) -> tuple[Running, str]:
     else:
         reason = f"its process crashed: {trace[0].removeprefix('Fatal Python error: ')}"
     threads = [i for i, line in enumerate(trace) if "most recent call first" in line]
-    frames = trace[threads[-1] + 1 :][:SHOWN] if threads else []
+    frames = trace[threads[-1] + 1 :][:MAX_FRAMES] if threads else []
     return running, "\n".join([reason, *frames])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell a new process of the folder; called in the one that shares the checks out."""
+    """Give a new process the folder; called in the process that shares the checks out."""
     stash = node.config.stash
     if FOLDER not in stash:
         stash[FOLDER] = Path(mkdtemp(prefix="invmass-"))
@@ -106,12 +124,10 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--invmass-time-limit") <= 0:
-        raise pytest.UsageError("--time-limit must be positive")
     given = getattr(config, "workerinput", {})
-    if folder := given.get(INPUT):
-        limit = config.getoption("--invmass-time-limit")
-        config.stash[WATCH] = Watch(Path(folder), given["workerid"], limit)
+    if INPUT in given:
+        limit = option(config, "time-limit")
+        config.stash[WATCH] = Watch(shared_folder(config), given["workerid"], limit)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -156,7 +172,7 @@ def pytest_testnodedown(node: Any, error: object | None) -> None:
             path.rename(path.with_name(path.name.rpartition("@")[0] + ".lost"))
 
 
-def workers(config: pytest.Config) -> int:
+def process_count(config: pytest.Config) -> int:
     """How many processes run the checks beside each other, this one among them."""
     return getattr(config, "workerinput", {}).get("workercount", 1)
 
@@ -164,17 +180,21 @@ def workers(config: pytest.Config) -> int:
 def lost_check(config: pytest.Config, nodeid: str) -> tuple[Running, str] | None:
     """The check with this id, if a process was lost with it, and how."""
     for path in config.stash[FOLDER].glob("*.lost"):
-        running, reason = what_happened(path)
+        running, reason = read_lost(path)
         if running.nodeid == nodeid:
             return running, reason
     return None
 
 
+def shared_folder(config: pytest.Config) -> Path:
+    """The folder in which the processes of a session leave files for each other."""
+    given = getattr(config, "workerinput", {}).get(INPUT)
+    return Path(given) if given else config.stash[FOLDER]
+
+
 def _watched(item: pytest.Item) -> tuple[Watch, Running] | None:
-    marker, watch = item.get_closest_marker(CLAIM), item.config.stash.get(WATCH, None)
-    if marker is None or watch is None:
+    """What watches a check, and how its file describes it; None where nothing does."""
+    claim, cell, watch = claim_of(item), cell_of(item), item.config.stash.get(WATCH, None)
+    if claim is None or cell is None or watch is None:
         return None
-    cell = item.callspec.params["experiment"]  # type: ignore[attr-defined]
-    return watch, Running(
-        item.nodeid, marker.args[0], cell.case, cell.backend, cell.metric, cell.spec, watch.limit
-    )
+    return watch, Running(item.nodeid, claim, cell, watch.limit)

@@ -5,12 +5,14 @@ from typing import Self
 
 # What every row carries, in the order in which tables show it.
 COMMON = (
-    "row_id", "run_id", "time", "kind", "case", "case_version", "backend", "metric", "seed",
-    "device", "devices", "dtype", "commit", "machine", "cores", "python", "versions", "command",
+    "row_id", "run_id", "time", "kind", "case", "case_version", "backend", "spec", "metric", "seed",
+    "device", "platform", "devices", "dtype", "commit", "machine", "cores", "python", "versions",
+    "command",
 )  # fmt: skip
 VERDICT = (
     "claim", "status", "entry", "found", "low", "high", "expected", "margin", "scale", "tolerance",
-    "alpha", "replicates", "cap", "looks", "num_warmup", "seconds", "library_seconds", "message",
+    "alpha", "false_alarm", "replicates", "cap", "looks", "num_warmup", "seconds",
+    "library_seconds", "message",
     "reading", "readings", "intervals", "parts", "coordinates", "position", "inverse_fisher",
     "target", "tuned", "window", "step_size", "gradients", "acceptance", "divergences",
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """The status of a check: one enumeration, from which every table, symbol and exit status comes."""
 
 import enum
+from collections.abc import Iterable
 from typing import Any, Self
 
 
@@ -80,3 +81,13 @@ def parse_status(value: Any) -> Status:
         return Status(value)
     except ValueError:
         return Status.ERROR
+
+
+def exit_status(statuses: Iterable[str]) -> int:
+    """The exit status of a command whose checks came to these, the worst one's.
+
+    Where nothing was judged, which is no pass, it is that of a failure.
+    """
+    found = {Status(status) for status in statuses} - {Status.SKIPPED}
+    worst = min(found, key=BY_SEVERITY.index, default=Status.FAIL)
+    return worst.exit_status

@@ -13,12 +13,12 @@ from tempfile import gettempdir
 _locks: list[int] = []  # open files of this process; when it ends, its locks are let go
 
 
-def keep_to_share(processes: int) -> None:
+def pin_to_share(processes: int) -> None:
     """Keep this process, one of so many, to its part of the cores."""
-    keep_to_cores(len(_allowed()) // processes)
+    pin_to_cores(len(_allowed()) // processes)
 
 
-def keep_to_cores(number: int) -> None:
+def pin_to_cores(number: int) -> None:
     """Keep this process to so many cores, at least one: those that fewest others are kept to.
 
     Once, and before JAX has started its threads. Nothing is done where there are no more cores, or
@@ -34,7 +34,7 @@ def keep_to_cores(number: int) -> None:
     os.sched_setaffinity(0, cores)
 
 
-def cores_at_hand() -> int:
+def available_cores() -> int:
     """How many cores this process may use."""
     return len(_allowed()) or os.cpu_count() or 1
 

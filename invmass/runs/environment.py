@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import platformdirs
 
-from invmass.runs.cores import cores_at_hand
+from invmass.runs.cores import available_cores
 from invmass.sampling.backend import Backend
 from invmass.sampling.batching import default_device, devices
 
@@ -45,6 +45,7 @@ def provenance(backend: Backend) -> dict[str, Any]:
     """Versions, machine, device and precision: what every row carries."""
     return {
         "device": _device(),
+        "platform": default_device().platform,
         "devices": len(devices()),
         "dtype": "float64" if jax.config.jax_enable_x64 else "float32",
         **software(backend),
@@ -65,7 +66,7 @@ def threads() -> str:
     """Cores that this process may use, and the settings that say how many threads."""
     names = ("XLA_FLAGS", "OMP_NUM_THREADS")
     return ", ".join(
-        [f"{cores_at_hand()} cores", *(f"{n}={os.environ[n]}" for n in names if os.getenv(n))]
+        [f"{available_cores()} cores", *(f"{n}={os.environ[n]}" for n in names if os.getenv(n))]
     )
 
 
@@ -105,7 +106,7 @@ def _versions() -> dict[str, str]:
 def _machine() -> dict[str, Any]:
     return {
         "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
-        "cores": cores_at_hand(),
+        "cores": available_cores(),
     }
 
 

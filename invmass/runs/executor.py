@@ -23,7 +23,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from invmass.errors import UsageError
 from invmass.results.rows import RowWriter
-from invmass.runs.cores import keep_to_cores, keep_to_share
+from invmass.runs.cores import pin_to_cores, pin_to_share
 
 Task = TypeVar("Task")
 Row = dict[str, Any]
@@ -64,7 +64,7 @@ class Processes(Executor):
 
         spawn = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
         self.limit = limit
-        self.pool = ProcessPool(count, RENEWED, keep_to_share, [count], context=spawn)
+        self.pool = ProcessPool(count, RENEWED, pin_to_share, [count], context=spawn)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         return self.pool.schedule(fn, args=args, kwargs=kwargs, timeout=self.limit)
@@ -196,7 +196,7 @@ def _alone(limit: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> A
 
     with _turn:
         worker = get_worker()
-        keep_to_cores(worker.state.nthreads)
+        pin_to_cores(worker.state.nthreads)
         began = [worker.get_current_task(), "began"]
         client = get_client()
         if time.time() - client.get_metadata(began, default=time.time()) >= limit:

@@ -14,6 +14,7 @@ from invmass.adaptation.estimators import Estimator
 from invmass.errors import BackendFaultError, InvmassError, NoTargetError, UsageError
 from invmass.model.case import Case, Truth
 from invmass.model.precision import float64
+from invmass.options import REPLICATES, default
 from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 
 BATCH = 64  # replicates in one call; always the same number, so that it is compiled once
@@ -35,11 +36,11 @@ class Settings:
         num_warmup: warm-up steps of each replicate.
     """
 
-    seed: int = 0
-    tolerance: float = 0.1
-    false_alarm: float = 1e-6
-    replicates: int = 2048
-    num_warmup: int = 1000
+    seed: int = default("seed")
+    tolerance: float = default("tolerance")
+    false_alarm: float = default("false-alarm")
+    replicates: int = REPLICATES["quick"]
+    num_warmup: int = default("num-warmup")
 
     def __post_init__(self) -> None:
         checks = {

@@ -59,6 +59,12 @@ def load_backend(spec: str) -> Backend:
     return found()
 
 
+def spec_of(backend: Backend) -> str:
+    """What loads a backend here and elsewhere: its name if it is ours, else `module:Class`."""
+    kind = type(backend)
+    return backend.name if backend.name in OWN else f"{kind.__module__}:{kind.__qualname__}"
+
+
 def select_backends(specs: Sequence[str]) -> list[Backend]:
     """Backends in the order given, each once; all of our own if none is given."""
     return [load_backend(spec) for spec in dict.fromkeys(specs or OWN)]

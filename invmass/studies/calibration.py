@@ -43,9 +43,9 @@ class Trial(NamedTuple):
     verdicts: int
 
     @property
-    def cell(self) -> str:
-        """As the cell of a sweep, and different from it."""
-        return f"{self.combination.cell(self.seed)} {self.replicates} {self.verdicts}"
+    def row_key(self) -> str:
+        """As that of a sweep's rows, and different from it."""
+        return f"{self.combination.row_key(self.seed)} {self.replicates} {self.verdicts}"
 
 
 def calibrate(trial: Trial) -> list[Row]:
@@ -59,7 +59,7 @@ def calibrate(trial: Trial) -> list[Row]:
         raise UsageError(f"{experiment.name} has more coordinates than are judged one by one")
     recorded = target_statistics(experiment, trial.replicates)
     generator = np.random.default_rng(trial.seed)
-    identity = combination_record(experiment) | {"kind": "calibration", "cell": trial.cell}
+    identity = combination_record(experiment) | {"kind": "calibration", "cell": trial.row_key}
     rows = [
         *_on_the_sampler(experiment, recorded),
         *_at_the_margin(experiment, recorded, generator, trial.verdicts),
@@ -72,7 +72,7 @@ def calibrate(trial: Trial) -> list[Row]:
 def lost_trial(trial: Trial, reason: str) -> list[Row]:
     """The row that says why there is none."""
     experiment = trial.combination.experiment(trial.seed)
-    return [error_record(experiment, None, reason) | {"cell": trial.cell, "cell_rows": 1}]
+    return [error_record(experiment, None, reason) | {"cell": trial.row_key, "cell_rows": 1}]
 
 
 def _on_the_sampler(experiment: Experiment, recorded: Sequence[Statistic]) -> Iterator[Row]:

@@ -103,7 +103,7 @@ def recorded_record(
     """A row of it; where and how the sampler ran is not known, and stays empty."""
     record = answer_record(experiment, claim, answer)
     settings = experiment.settings
-    unknown = ("device", "devices", "dtype", "seed", "num_warmup", "command")
+    unknown = ("spec", "device", "platform", "devices", "dtype", "seed", "num_warmup", "command")
     record |= dict.fromkeys((*unknown, "step_size", "gradients", "acceptance", "divergences"))
     if files:
         backend = experiment.backend

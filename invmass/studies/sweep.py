@@ -10,6 +10,7 @@ from invmass.claims.record import error_record, verdict_record
 from invmass.claims.registry import CLAIMS, answers
 from invmass.errors import InvmassError, UsageError
 from invmass.model.catalogue import all_cases
+from invmass.runs.cell import Cell
 from invmass.runs.environment import configure_jax, software
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.registry import load_backend
@@ -18,13 +19,19 @@ Row = dict[str, Any]
 
 
 class Combination(NamedTuple):
-    """What is judged, where, and how; by names, so that it can be sent to another process."""
+    """A cell, how and where it is judged; by names, so that it can be sent to another process.
 
-    case: str
-    spec: str
-    metric: str
+    Attributes:
+        cell: case, backend and metric.
+        settings: of its verdicts; the seed is given apart.
+        claims: those that are judged; all but the long ones if empty.
+        device: "cpu", "gpu" or "tpu"; None for JAX's choice.
+        x64: whether the samplers run in float64.
+    """
+
+    cell: Cell
     settings: Settings
-    claims: tuple[str, ...] = ()  # all but the long ones if empty
+    claims: tuple[str, ...] = ()
     device: str | None = None
     x64: bool = False
 
@@ -36,49 +43,56 @@ class Combination(NamedTuple):
         """
         if problem := configure_jax(self.device, self.x64):
             raise UsageError(problem)
-        settings = replace(self.settings, seed=seed)
-        return Experiment(all_cases()[self.case], load_backend(self.spec), self.metric, settings)
+        case, backend = all_cases()[self.cell.case], load_backend(self.cell.spec)
+        return Experiment(case, backend, self.cell.metric, replace(self.settings, seed=seed))
 
-    def cell(self, seed: int) -> str:
-        """All that its rows at one seed depend on: rows with the same cell need not be made again.
+    def row_key(self, seed: int) -> str:
+        """All that its rows at one seed depend on, as their field "cell" has it.
 
-        But for the machine: there, numbers may differ in their last bits.
+        Rows with the same key need not be made again; but on another machine numbers may differ in
+        their last bits.
         """
-        backend, case = load_backend(self.spec), all_cases()[self.case]
-        told = self._asdict() | {
+        backend, case = load_backend(self.cell.spec), all_cases()[self.cell.case]
+        facts = {
+            "case": self.cell.case,
+            "spec": self.cell.spec,
+            "metric": self.cell.metric,
             "settings": asdict(replace(self.settings, seed=seed)),
+            "claims": self.claims,
+            "device": self.device,
+            "x64": self.x64,
             "case_version": case.version,
             "software": software(backend),
         }
-        return json.dumps(told, sort_keys=True)
+        return json.dumps(facts, sort_keys=True)
 
 
-class Stretch(NamedTuple):
-    """A combination, and some seeds at which it is judged."""
+class SeedBatch(NamedTuple):
+    """A combination, and some seeds at which it is judged one after the other."""
 
     combination: Combination
     seeds: tuple[int, ...]
 
 
-def judge_stretch(stretch: Stretch) -> list[Row]:
+def judge_seeds(batch: SeedBatch) -> list[Row]:
     """The rows of all verdicts, in the order of the seeds."""
-    return [row for seed in stretch.seeds for row in _whole_cell(stretch.combination, seed)]
+    return [row for seed in batch.seeds for row in _all_rows(batch.combination, seed)]
 
 
-def lost_rows(stretch: Stretch, reason: str) -> list[Row]:
-    """Rows that say why there is none, for each of the seeds."""
-    combination = stretch.combination
+def lost_rows(batch: SeedBatch, reason: str) -> list[Row]:
+    """Rows that say why there is no verdict, for each of the seeds."""
+    combination = batch.combination
     return [
         error_record(combination.experiment(seed), None, reason)
-        | {"cell": combination.cell(seed), "cell_rows": 1}
-        for seed in stretch.seeds
+        | {"cell": combination.row_key(seed), "cell_rows": 1}
+        for seed in batch.seeds
     ]
 
 
-def _whole_cell(combination: Combination, seed: int) -> list[Row]:
-    """Rows that tell how many they are, so that a part of them is not taken for the whole."""
+def _all_rows(combination: Combination, seed: int) -> list[Row]:
+    """The rows at one seed; each says how many there are, so that a part is not taken for all."""
     rows = list(_rows(combination.experiment(seed), combination.claims))
-    return [row | {"cell": combination.cell(seed), "cell_rows": len(rows)} for row in rows]
+    return [row | {"cell": combination.row_key(seed), "cell_rows": len(rows)} for row in rows]
 
 
 def _rows(experiment: Experiment, claims: tuple[str, ...]) -> Iterator[Row]:

@@ -16,6 +16,7 @@ from invmass.claims.resumes_from_file import ResumesFromFile
 from invmass.claims.supplied_metric import SuppliedMetric
 from invmass.claims.tuned_matrix_contract import TunedMatrixContract
 from invmass.claims.window_effective_sample_size import WindowEffectiveSampleSize
+from invmass.runs.cell import Cell
 from invmass.runs.experiment import Settings
 from invmass.studies.sweep import Combination
 
@@ -62,7 +63,7 @@ class Fault:
         elif issubclass(self.backend, sampler.Replaced):
             settings = Settings(replicates=FEW)
         spec = f"{self.backend.__module__}:{self.backend.__qualname__}"
-        return Combination(self.case, spec, self.metric, settings)
+        return Combination(Cell(self.case, spec, self.backend.name, self.metric), settings)
 
 
 def at_all_strengths(name: str, claim: str, *rest: str, module=reported) -> list[Fault]:
