@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from invmass.claims.base import GAUSSIAN_FIT
+from invmass.pytest_plugin.known_failures import current_id
 from invmass.results.rows import load_rows
 
 HERE = Path(__file__).parent
@@ -268,6 +269,21 @@ def test_known_failure_of_the_full_tier_is_not_stale_in_the_quick_one(tmp_path: 
         "test_claims::test_equivariant_at_several_lengths[quadratic_fit-hmc-dense]  # some day\n"
     )
     assert collected(tmp_path, f"--invmass-xfails-file={known}")
+
+
+@pytest.mark.parametrize(
+    ("former", "current"),
+    [
+        ("test_mass_matrix::test_inverse_fisher[a-b-c]", "test_claims::test_inverse_fisher[a-b-c]"),
+        (
+            "test_conduct::test_statistics_are_honest[a-my-b-c]",
+            "test_claims::test_reported_statistics[a-my-b-c]",
+        ),
+        ("test_mine::test_contract[a]", "test_mine::test_contract[a]"),
+    ],
+)
+def test_known_failures_of_earlier_releases_are_understood(former: str, current: str) -> None:
+    assert current_id(former) == current
 
 
 def test_example_backend_of_the_readme_is_judged(tmp_path: Path) -> None:
