@@ -21,12 +21,12 @@ def test_converges_to_its_target(settle: Settle) -> None:
 @pytest.mark.invmass_claim(judge.REJECTS_CONSTRAINED)
 @pytest.mark.invmass_cases("notebook-uniform")
 def test_constrained_inverse_fisher_is_rejected(settle: Settle) -> None:
-    """The inverse Fisher of x is told from that of z."""
+    """The inverse Fisher of x is distinguished from that of z."""
     settle(judge.REJECTS_CONSTRAINED)
 
 
 @pytest.mark.invmass_claim(judge.REJECTS_MISPLACED)
 @pytest.mark.invmass_cases("notebook-uniform")
 def test_misplaced_inverse_fisher_is_rejected(settle: Settle) -> None:
-    """The inverse Fisher of z, evaluated with x where z belongs, is told from the right one."""
+    """So is the inverse Fisher of z, evaluated with x where z belongs, from the right one."""
     settle(judge.REJECTS_MISPLACED)
