@@ -48,17 +48,18 @@ def test_warm_up_time(
 def test_sampling_time(
     experiment: Experiment, turn: int, benchmark: Any, record_timing: Record
 ) -> None:
-    """Seconds to draw from one batch of replicates, and what the draws are worth."""
+    """Seconds to draw from one batch of replicates, and the effective sample size of the draws."""
     draws, timing = _time(benchmark, experiment.sample_call(0))
     gradients = int(draws.gradients.sum())
-    worth = _worth(experiment, draws) | _told(experiment, draws)
-    worth |= {
+    quality = _ess_summary(experiment, draws) | _diagnostics(experiment, draws)
+    quality |= {
         "gradients": gradients,
         "num_samples": NUM_SAMPLES,
     }
     for ess in ("ess", "square_ess"):
-        worth[f"{ess}_per_second"] = worth[f"{ess}_per_gradient"] * gradients / timing["seconds"]
-    record_timing(timing | worth | {"turn": turn})
+        per_gradient = quality[f"{ess}_per_gradient"]
+        quality[f"{ess}_per_second"] = per_gradient * gradients / timing["seconds"]
+    record_timing(timing | quality | {"turn": turn})
 
 
 @pytest.mark.invmass_full
@@ -67,7 +68,7 @@ def test_sampling_time(
 def test_usable_metric_time(
     experiment: Experiment, begin: Begin, turn: int, benchmark: Any, record_timing: Record
 ) -> None:
-    """Seconds and gradients until warm-up has a usable metric, and what it is then worth."""
+    """Seconds and gradients until warm-up has a usable metric, and the ESS with it."""
     if reason := warm_start.why_not(experiment, begin):
         pytest.skip(reason)
     learned = warm_start.learn(experiment, begin)
@@ -76,7 +77,7 @@ def test_usable_metric_time(
     tuned, timing = _time(benchmark, learned.call)
     record_timing(
         timing
-        | _worth(experiment, draws)
+        | _ess_summary(experiment, draws)
         | {
             "phase": begin,
             "turn": turn,
@@ -117,13 +118,13 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
     return answer, timing
 
 
-def _worth(experiment: Experiment, draws: Draws) -> dict[str, float]:
+def _ess_summary(experiment: Experiment, draws: Draws) -> dict[str, float]:
     mean = experiment.truth.moments.mean
     return effective.worth(draws.position, mean, int(draws.gradients.sum()))
 
 
-def _told(experiment: Experiment, draws: Draws) -> dict[str, float]:
-    """Diagnostics: acceptance and divergences as the library has them, and energies."""
+def _diagnostics(experiment: Experiment, draws: Draws) -> dict[str, float]:
+    """Acceptance and divergences as the library has them, and energies."""
     log_density = jax.jit(jax.vmap(experiment.backend.log_density(experiment.case)))
     dimension = experiment.case.dimension
     potentials = np.asarray(log_density(draws.position.reshape(-1, dimension)))

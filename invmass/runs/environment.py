@@ -87,8 +87,8 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
     except OSError:
         return None
     call()
-    told = Path("/proc/self/status").read_text(encoding="utf-8")
-    peak = next(line for line in told.splitlines() if line.startswith("VmHWM"))
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return 1024 * int(peak.split()[1])
 
 

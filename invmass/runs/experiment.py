@@ -194,8 +194,8 @@ class Experiment:
 
     def _of(self, kind: type[T], answer: T) -> T:
         if not isinstance(answer, kind):
-            told = f"returned {type(answer).__name__}, not {kind.__name__}"
-            raise BackendFaultError(f"{self.name}: the backend {told}")
+            problem = f"returned {type(answer).__name__}, not {kind.__name__}"
+            raise BackendFaultError(f"{self.name}: the backend {problem}")
         return answer
 
     def warm_up_call(self, batch: int) -> Callable[[], Tuned]:
