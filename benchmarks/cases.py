@@ -5,6 +5,7 @@ Run `python benchmarks/cases.py`. It takes a few minutes.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -20,7 +21,7 @@ from invmass.whitening import whiten
 DOCS = Path(__file__).parents[1] / "docs"
 FOLDER = DOCS / "cases"
 DRAWS, WINDOW = 20_000, 500  # of a picture; of the last window of 1,000 steps
-STYLE = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
+STYLE: dict[Any, Any] = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
 INTRODUCTION = """# The cases
 
 `python benchmarks/cases.py` writes this page. Each picture shows exact draws, made without a

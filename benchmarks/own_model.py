@@ -12,8 +12,10 @@ import numpyro.distributions as dist
 from numpyro.infer import MCMC, NUTS
 
 from invmass import NumPyroModel
+from invmass.model.distributions import Array
 from invmass.runs.experiment import Settings
 from invmass.user_model.adaptation import Adaptation
+from invmass.user_model.metric_structure import Structure
 from invmass.user_model.warm_start_saving import saving
 
 # A correlated Gaussian under a bounded prior: what NUTS sees is the logit of each coordinate.
@@ -22,7 +24,7 @@ mean = np.array([2.0, 1.0])
 covariance = np.array([[1.0, 0.09], [0.09, 0.01]])
 
 
-def notebook(y, covariance):
+def notebook(y: Array, covariance: Array) -> None:
     x = numpyro.sample("x", dist.Uniform(-10.0, 10.0), sample_shape=(2,))
     numpyro.sample("y", dist.MultivariateNormal(x, covariance), obs=y)
 
@@ -41,7 +43,7 @@ HUBBLE = """
 DISTANCE, VELOCITY = np.array(HUBBLE.split(), dtype=float).reshape(-1, 2).T.copy()
 
 
-def hubble(distance, velocity):
+def hubble(distance: Array, velocity: Array) -> None:
     slope = numpyro.sample("slope", dist.Uniform(0.0, 2000.0))
     offset = numpyro.sample("offset", dist.Normal(0.0, 500.0))
     scatter = numpyro.sample("scatter", dist.HalfNormal(500.0))
@@ -57,7 +59,7 @@ EFFECT = np.array([28.0, 8, -3, 7, -1, 1, 18, 12])
 ERROR = np.array([15.0, 10, 16, 11, 9, 11, 10, 18])
 
 
-def schools(error, effect):
+def schools(error: Array, effect: Array) -> None:
     mu = numpyro.sample("mu", dist.Normal(0.0, 5.0))
     tau = numpyro.sample("tau", dist.HalfCauchy(5.0))
     with numpyro.plate("school", len(error)):
@@ -69,7 +71,7 @@ schools_args = ERROR, EFFECT
 schools_truth = {"mu": np.array(4.4), "tau": np.array(3.6), "theta": np.zeros(8)}
 
 
-def show(title, own, structure):
+def show(title: str, own: NumPyroModel, structure: Structure) -> None:
     """What is asked of a model, one answer after the other."""
     prior = " with the prior" if own.with_prior else ""
     print(f"\n{title}: {own.kind} information{prior}, metric {structure}")
@@ -79,7 +81,7 @@ def show(title, own, structure):
     print(f"  {saving(adaptation)}")
 
 
-def main():
+def main() -> None:
     """Judge the three models, and hand one inverse Fisher to NUTS."""
     model = NumPyroModel(notebook, notebook_truth, *notebook_args)
     line = NumPyroModel(hubble, "map", *hubble_args)

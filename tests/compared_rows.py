@@ -17,11 +17,18 @@ COMBINATION = {
     "device": "cpu: cpu", "dtype": "float32", "machine": "Linux x86_64, one", "cores": 2,
     "num_warmup": 1000, "replicates": 64,
 }  # fmt: skip
-ENTRY = {"entry": "x[0]", "found": 1.0, "low": 0.97, "high": 1.03, "expected": 1.0, "margin": 0.1}
+ENTRY: Row = {
+    "entry": "x[0]",
+    "found": 1.0,
+    "low": 0.97,
+    "high": 1.03,
+    "expected": 1.0,
+    "margin": 0.1,
+}
 ONCE, TWICE = 5, 10  # rounds of as many runs
 
 
-def timing(seconds: Sequence[float], phase: str = "warm-up", **fields: Any) -> Row:
+def timing(seconds: Sequence[float] | np.ndarray, phase: str = "warm-up", **fields: Any) -> Row:
     draws = 500 if phase == "sampling" else 0
     return COMBINATION | {
         "kind": "timing", "phase": phase, "num_samples": draws,
@@ -29,7 +36,7 @@ def timing(seconds: Sequence[float], phase: str = "warm-up", **fields: Any) -> R
     } | fields  # fmt: skip
 
 
-def verdict(status: str = "pass", claim: str = CONVERGES, **fields: Any) -> Row:
+def verdict(status: str = "pass", claim: str | None = CONVERGES, **fields: Any) -> Row:
     return COMBINATION | ENTRY | {
         "kind": "verdict", "claim": claim, "status": status, "scale": "log", "tolerance": 0.1,
         "alpha": 1e-6, "intervals": [ENTRY], "command": "invmass check notebook-uniform",
@@ -38,7 +45,7 @@ def verdict(status: str = "pass", claim: str = CONVERGES, **fields: Any) -> Row:
 
 def error(claim: str | None = CONVERGES) -> Row:
     """As the suite writes it: it says nothing of tolerance and α."""
-    row = verdict("error", claim, message="the backend raised ValueError")  # type: ignore[arg-type]
+    row = verdict("error", claim, message="the backend raised ValueError")
     return {k: v for k, v in row.items() if k not in {*ENTRY, "tolerance", "alpha", "intervals"}}
 
 

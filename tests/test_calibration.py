@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.optimize
 
-from invmass.claims.intervals import Statistic
+from invmass.claims.intervals import Scale, Statistic
 from invmass.cli.calibrate import broken_promises
 from invmass.reports import calibration as measured
 from invmass.results.status import Status
@@ -73,11 +73,11 @@ def test_walds_bound_is_that_of_the_closed_form() -> None:
 
 @pytest.mark.parametrize("scale", ["log", "linear"])
 @pytest.mark.parametrize("distance", [1.0, -0.5])
-def test_divergence_is_the_least_of_all_that_are_so_far_away(scale: str, distance: float) -> None:
+def test_divergence_is_the_least_of_all_that_are_so_far_away(scale: Scale, distance: float) -> None:
     """By a search over the variance of the other distribution, in normal values."""
     normal = np.random.default_rng(0).normal(0.2, 0.3, 200)
     values = np.exp(normal) if scale == "log" else normal
-    mean, variance = np.mean(normal), np.var(normal)
+    mean, variance = float(np.mean(normal)), float(np.var(normal))
     shift = distance * (np.log1p(0.1) if scale == "log" else 0.1)
     half = 0.5 if scale == "log" else 0.0  # of the variance, between mean and log mean
 

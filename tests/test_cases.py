@@ -18,6 +18,7 @@ from invmass.model.case import Truth
 from invmass.model.catalogue import all_cases, select_cases
 from invmass.model.posterior import Posterior
 from invmass.model.precision import float64
+from invmass.model.quadrature import Quadrature
 
 DENSE = Estimator(Rule.VARIANCE, dense=True, regularisation=Regularisation.STAN)
 DIAGONAL = Estimator(Rule.VARIANCE, dense=False, regularisation=Regularisation.STAN)
@@ -251,8 +252,10 @@ def test_the_same_case_has_other_answers_under_other_transforms() -> None:
 @pytest.mark.parametrize("name", ["notebook-uniform", "gaussian_scale", "lecture_gaussian-uniform"])
 def test_covariance_of_the_score_is_the_mean_curvature(name: str) -> None:
     case, truth = all_cases()[name], truth_of(name)
-    hessians = jax.jit(jax.vmap(jax.hessian(case.posterior.log_density)))(case.reference.points)
-    curvature = -np.einsum("n,nij->ij", case.reference.weights, hessians)
+    reference = case.reference
+    assert isinstance(reference, Quadrature)
+    hessians = jax.jit(jax.vmap(jax.hessian(case.posterior.log_density)))(reference.points)
+    curvature = -np.einsum("n,nij->ij", reference.weights, hessians)
     # the tail beyond the grid, in which the curvature grows
     np.testing.assert_allclose(truth.score_covariance, curvature, rtol=1e-4)
 

@@ -104,7 +104,7 @@ def test_bad_options_are_one_message_and_status_2(
 
 
 def test_benchmark_writes_the_seconds_of_each_round(tmp_path: Path) -> None:
-    words = ("--case", "gaussian_mean", "--backend", "hmc", "--metric", "diagonal")
+    words: tuple[str, ...] = ("--case", "gaussian_mean", "--backend", "hmc", "--metric", "diagonal")
     words += ("--num-warmup", "50", "--turns", "1")
     for folder in ("A", "B"):
         answer = run(tmp_path, "benchmark", *words, "--results", folder)

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ class Kept:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator:
+def start(tmp_path: Path) -> Iterator[Callable[..., Kept]]:
     started = []
 
     def start(number: int = 1) -> Kept:
@@ -59,7 +59,9 @@ def start(tmp_path: Path) -> Iterator:
         kept.kill()
 
 
-def test_each_process_has_a_core_of_its_own_and_what_a_dead_one_had(start) -> None:
+def test_each_process_has_a_core_of_its_own_and_what_a_dead_one_had(
+    start: Callable[..., Kept],
+) -> None:
     kept = [start() for _ in range(CORES)]
     assert all(len(one.cores) == 1 for one in kept)
     assert set.union(*(one.cores for one in kept)) == ALL
@@ -69,7 +71,7 @@ def test_each_process_has_a_core_of_its_own_and_what_a_dead_one_had(start) -> No
     assert set.union(*(one.cores for one in more)) == ALL
 
 
-def test_several_cores_are_different_ones(start) -> None:
+def test_several_cores_are_different_ones(start: Callable[..., Kept]) -> None:
     assert len(start(CORES - 1).cores) == CORES - 1
     assert start(CORES).cores == start(CORES + 1).cores == ALL  # all that there are
 

@@ -22,7 +22,10 @@ def heavy_tailed(z: Array) -> Array:
 
 
 # of one coordinate; 1/(1 + z²/2) of the second is Beta(1, ½)
-VARIANCE = {gaussian: 0.5, heavy_tailed: 1.5**2 * (polygamma(1, 1.0) - polygamma(1, 1.5))}
+VARIANCE: dict[Callable[[Array], Array], float] = {
+    gaussian: 0.5,
+    heavy_tailed: 1.5**2 * (polygamma(1, 1.0) - polygamma(1, 1.5)),
+}
 
 
 @pytest.mark.parametrize("log_density", VARIANCE)

@@ -1,11 +1,13 @@
 """The sequential equivalence test: its intervals, its three answers, and their error rates."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
 
-from invmass.claims.intervals import Statistic, interval
+from invmass.claims.intervals import Scale, Statistic, interval
 from invmass.claims.sequential import exact, look, sequential
 from invmass.results.status import Status
 
@@ -17,6 +19,11 @@ def log_normal(expectation: float, sd: float, count: int, seed: int) -> np.ndarr
 
 def statistic(values: np.ndarray, expected: float = 1.0) -> Statistic:
     return Statistic("entry", values, expected, "log")
+
+
+def first_of(values: np.ndarray) -> Callable[[int], list[Statistic]]:
+    """Draws so many of the values."""
+    return lambda count: [statistic(values[:count])]
 
 
 def test_linear_interval_is_the_student_t_interval() -> None:
@@ -34,7 +41,7 @@ def test_log_interval_is_centred_on_the_expectation_and_not_on_the_median() -> N
 
 
 @pytest.mark.parametrize("scale", ["log", "linear"])
-def test_interval_covers_as_often_as_it_promises(scale: str) -> None:
+def test_interval_covers_as_often_as_it_promises(scale: Scale) -> None:
     level, rounds = 0.05, 4000
     draws = log_normal(1.0, 0.1, 64 * rounds, 2).reshape(rounds, 64)
     missed = sum(
@@ -155,7 +162,7 @@ def test_wrong_answers_on_the_margin_are_rarer_than_alpha() -> None:
     wrong = 0
     for seed in range(rounds):
         values = log_normal(1.1, 0.09, 1024, seed)
-        verdict = sequential(lambda n, v=values: [statistic(v[:n])], 0.1, alpha, 128, 1024)
+        verdict = sequential(first_of(values), 0.1, alpha, 128, 1024)
         wrong += verdict.status is not Status.INCONCLUSIVE
     # a pass and a fail are each wrong with probability at most alpha
     assert wrong <= 2 * alpha * rounds + 5 * np.sqrt(2 * alpha * rounds)

@@ -1,6 +1,6 @@
 """Fisher information against closed forms, derivatives, simulated data and numpyro_ext."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -56,8 +56,13 @@ def scale_of_normal(data: np.ndarray) -> Posterior:
     )
 
 
-def matrix(posterior: Posterior, x: Sites, **options: Any) -> np.ndarray:
-    return np.asarray(fisher.expected(posterior, x, flat=True, **options))
+Information = Callable[..., fisher.Blocks | np.ndarray]  # `fisher.expected` or `fisher.observed`
+
+
+def matrix(
+    posterior: Posterior, x: Sites, information: Information = fisher.expected, **options: Any
+) -> np.ndarray:
+    return np.asarray(information(posterior, x, flat=True, **options))
 
 
 @pytest.fixture
@@ -381,17 +386,17 @@ def test_observed_information_of_a_linear_gaussian_model_is_the_expected_one(
     x = {"coefficients": np.array(coefficients)}
     t = np.linspace(-1.0, 2.0, 20)
     design = np.stack([np.ones_like(t), t, t**2], axis=1)
-    observed = fisher.observed(posterior, x, flat=True)
+    observed = matrix(posterior, x, fisher.observed)
     np.testing.assert_allclose(observed, matrix(posterior, x), rtol=EXACT)
     np.testing.assert_allclose(observed, design.T @ design / 0.25, rtol=EXACT)
 
 
 def test_observed_information_on_a_scale_depends_on_the_data() -> None:
     data = np.array([1.0, -4.0, 2.5])
-    found = fisher.observed(scale_of_normal(data), {"scale": 3.0}, space="x", flat=True)
+    found = matrix(scale_of_normal(data), {"scale": 3.0}, fisher.observed, space="x")
     squares = np.sum(data**2)
     np.testing.assert_allclose(found, [[3 * squares / 81.0 - 3 / 9.0]], rtol=EXACT)
-    found = fisher.observed(scale_of_normal(data), {"scale": 3.0}, space="z", flat=True)
+    found = matrix(scale_of_normal(data), {"scale": 3.0}, fisher.observed, space="z")
     np.testing.assert_allclose(found, [[2 * squares / 9.0]], rtol=EXACT)
 
 
@@ -412,8 +417,8 @@ def test_prior_adds_its_own_curvature_in_each_space() -> None:
     posterior, x = scale_of_normal(np.array([1.0, -4.0])), {"scale": 3.0}
     for information in (fisher.expected, fisher.observed):
         for space, curvature in (("x", 1 / 100.0), ("z", 2 * 9.0 / 100.0)):
-            with_prior = information(posterior, x, space=space, prior=True, flat=True)
-            without = information(posterior, x, space=space, flat=True)
+            with_prior = matrix(posterior, x, information, space=space, prior=True)
+            without = matrix(posterior, x, information, space=space)
             np.testing.assert_allclose(with_prior - without, [[curvature]], rtol=1e-10)
 
 

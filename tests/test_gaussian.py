@@ -1,5 +1,6 @@
 """Closed forms of posteriors that are normal, outright or given a few coordinates."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import jax.numpy as jnp
@@ -129,7 +130,7 @@ def test_funnel_has_the_moments_of_a_log_normal_mixture() -> None:
     np.testing.assert_allclose(
         truth.moments.covariance, np.diag([1.0, np.exp(0.5), np.exp(0.5)]), atol=1e-8
     )
-    np.testing.assert_allclose(truth.moments.kurtosis, [3.0, 3 * np.e, 3 * np.e], rtol=1e-7)
+    np.testing.assert_allclose(truth.moments.kurtosis, [3.0, 3 * math.e, 3 * math.e], rtol=1e-7)
     # E[-∇²]: 1 + ½ Σ (x-100)²/variance for the width, 1/variance for x
     np.testing.assert_allclose(
         truth.score_covariance, np.diag([2.0, np.exp(0.5), np.exp(0.5)]), atol=1e-7

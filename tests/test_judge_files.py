@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,7 +175,8 @@ def test_right_matrices_pass_by_every_route(
 def test_fault_is_seen_by_every_route(
     tmp_path: Path, tuned: Mapping[str, Tuned], route: str, metric: str, fault: str
 ) -> None:
-    right = tuned[metric].inverse_mass_matrix.astype(np.float64)
+    right: np.ndarray = tuned[metric].inverse_mass_matrix.astype(np.float64)
+    wrong: np.ndarray
     if fault == "two coordinates swapped":
         order = [0, 1, 2, 4, 3]
         wrong = right[:, order] if metric == "diagonal" else right[:, order][:, :, order]
@@ -354,7 +356,7 @@ def test_table_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
 
 def test_names_may_be_bytes_and_the_window_one_for_each_replicate(tmp_path: Path) -> None:
     path, names = tmp_path / "t.npz", np.array([name.encode() for name in NAMES])
-    arrays = {"inverse_mass_matrix": np.ones((2, 5)), "names": names}
+    arrays: dict[str, Any] = {"inverse_mass_matrix": np.ones((2, 5)), "names": names}
     np.savez(path, **arrays, window=[500, 500])
     assert read(path, CASE).window == 500
     for window in ([500, 400], "long"):

@@ -1,6 +1,7 @@
 """What the backend says of nutpie, against what nutpie does: all of it computed a second time."""
 
 from importlib.util import find_spec
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,9 +37,12 @@ def test_metric_is_made_of_the_draws_of_its_window(
     """From the draws alone, in declared order, with another way to a running variance."""
     chains = []
     run = nutpie_nuts._run
-    monkeypatch.setattr(
-        nutpie_nuts, "_run", lambda *a, **k: chains.append(run(*a, **k)) or chains[-1]
-    )
+
+    def recording(*arguments: Any, **options: Any) -> Any:
+        chains.append(run(*arguments, **options))
+        return chains[-1]
+
+    monkeypatch.setattr(nutpie_nuts, "_run", recording)
     tuned = warm_up(steps)
     gradient = jax.jit(jax.vmap(jax.grad(CASE.posterior.log_density)))
     for start, chain, found in zip(STARTS, chains, tuned.inverse_mass_matrix, strict=True):

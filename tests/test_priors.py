@@ -20,6 +20,7 @@ from invmass.model.catalogue import all_cases
 from invmass.model.distributions import Array
 from invmass.model.posterior import Site
 from invmass.model.precision import float64
+from invmass.model.quadrature import Quadrature
 
 trigamma = scipy.special.polygamma
 SOFTPLUS = LibraryTransform(jax.nn.softplus, lambda x: x + jax.numpy.log(-jax.numpy.expm1(-x)))
@@ -177,10 +178,12 @@ def test_truth_of_a_prior_is_its_mode(name: str) -> None:
 def test_mean_curvature_is_the_information(name: str) -> None:
     """By second derivatives; what is published of these is the variance alone."""
     case, truth = all_cases()[f"prior-{name}"], truth_of(name)
+    reference = case.reference
+    assert isinstance(reference, Quadrature)
     with float64():
         hessian = jax.jit(jax.vmap(jax.hessian(case.posterior.log_density)))
-        hessians = np.asarray(hessian(jax.numpy.asarray(case.reference.points)))
-    curvature = -np.einsum("n,nij->ij", case.reference.weights, hessians)
+        hessians = np.asarray(hessian(jax.numpy.asarray(reference.points)))
+    curvature = -np.einsum("n,nij->ij", reference.weights, hessians)
     scale = np.sqrt(np.diag(curvature))
     found, expected = (m / np.outer(scale, scale) for m in (truth.score_covariance, curvature))
     np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -1,6 +1,7 @@
 """What the backend says of PyMC, against what PyMC does: all of it computed a second time."""
 
 from importlib.util import find_spec
+from typing import Any
 
 import jax
 import numpy as np
@@ -58,9 +59,12 @@ def test_metric_is_made_of_the_draws_of_its_window(
     """The last so many draws of warm-up, over n for variances and over n - 1 for covariances."""
     chains = []
     run = pymc_nuts._run
-    monkeypatch.setattr(
-        pymc_nuts, "_run", lambda *a, **k: chains.extend(run(*a, **k)) or chains[-REPLICATES:]
-    )
+
+    def recording(*arguments: Any, **options: Any) -> Any:
+        chains.extend(run(*arguments, **options))
+        return chains[-REPLICATES:]
+
+    monkeypatch.setattr(pymc_nuts, "_run", recording)
     tuned = warm_up(metric, starts, steps)
     assert tuned.window == used
     for chain, found in zip(chains, tuned.inverse_mass_matrix, strict=True):

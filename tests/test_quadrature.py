@@ -214,6 +214,7 @@ def test_moments_do_not_depend_on_the_step_of_the_grid(name: str) -> None:
 
 def test_weights_sum_to_one_over_points_of_the_right_shape() -> None:
     quadrature = all_cases()["quadratic_fit"].reference
+    assert isinstance(quadrature, Quadrature)
     assert quadrature.points.shape == (len(quadrature.weights), 3)
     np.testing.assert_allclose(quadrature.weights.sum(), 1.0, rtol=1e-12)
     assert quadrature.points.dtype == np.float64

@@ -157,7 +157,7 @@ def test_null_condition_is_that_of_sample_covariances(
     generator = np.random.default_rng(dimension)
     samples = generator.normal(size=(100, draws, dimension))
     covariances = np.einsum("rni,rnj->rij", samples, samples) / draws
-    reference = np.eye(dimension)
+    reference: np.ndarray = np.eye(dimension)
     if not dense:
         covariances, reference = np.einsum("rii->ri", covariances), np.ones(dimension)
     found = np.median(condition(covariances, reference))

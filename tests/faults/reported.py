@@ -194,8 +194,8 @@ class TenfoldUnderTheFloor(Wrapped):
     factor = 10.0
 
     def tamper(self, matrix: np.ndarray) -> np.ndarray:
-        floor = 1e-3 * 5 / (self.window + 5)
-        floor = floor * (np.eye(matrix.shape[1]) if matrix.ndim == 3 else 1.0)
+        each = 1e-3 * 5 / (self.window + 5)
+        floor = each * (np.eye(matrix.shape[1]) if matrix.ndim == 3 else 1.0)
         changed = self.factor * (matrix.astype(np.float64) - floor) + floor
         return changed.astype(matrix.dtype)
 

@@ -38,10 +38,14 @@ class Replaced(Wrapped):
         # programs of its own, for those of the right sampler are traced once and kept
         self.programs = {name: cache(getattr(hmc_static, name).__wrapped__) for name in names}
 
+    def replacements(self) -> Mapping[str, Any]:
+        """What takes the place of what, by the names of `backends/hmc/sampler.py`."""
+        return self.parts
+
     @contextmanager
     def in_place(self) -> Iterator[None]:
         with ExitStack() as stack:
-            for name, part in {"MAX_STEPS": LONGEST, **self.parts}.items():
+            for name, part in {"MAX_STEPS": LONGEST, **self.replacements()}.items():
                 stack.enter_context(patch.object(sampler, name, part))
             for name, program in self.programs.items():
                 stack.enter_context(patch.object(hmc_static, name, program))
@@ -146,8 +150,7 @@ class MovesOnAnother(Replaced):
     def density(self, found: leapfrog.ValueAndGradient) -> leapfrog.ValueAndGradient:
         raise NotImplementedError
 
-    @property
-    def parts(self) -> Mapping[str, Any]:
+    def replacements(self) -> Mapping[str, Any]:
         return {
             name: self.on_another(part)
             for name, part in {"init": sampler.init, "integrate": leapfrog.integrate}.items()
@@ -220,7 +223,7 @@ class AnotherBijector(Replaced):
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        right = Posterior.default_transforms.func
+        right = vars(Posterior)["default_transforms"].func
 
         def with_softplus(posterior):
             return {
