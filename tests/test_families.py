@@ -326,6 +326,7 @@ def test_information_is_the_mean_outer_product_of_scores(
     elif isinstance(family, Poisson):
         data = generator.poisson(family.rate, (count, len(ABSCISSAE))).astype(float)
     else:
+        assert isinstance(family, Multinomial)
         data = generator.multinomial(TRIALS, family.probabilities, count).astype(float)
     score = jax.grad(lambda theta, y: build(theta).log_density(y))
     scores = np.asarray(jax.jit(jax.vmap(score, in_axes=(None, 0)))(THETA, data))

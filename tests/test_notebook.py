@@ -115,7 +115,7 @@ def test_more_than_two_coordinates_are_shown_entry_by_entry() -> None:
     entries = [label.get_text() for label in axes.get_yticklabels()]
     assert entries == ["S[0,0]", "S[1,0]", "S[1,1]", "S[2,0]", "S[2,1]", "S[2,2]"]
     worst = answer.to_frame().iloc[0]
-    found = axes.lines[-1].get_xdata()[entries.index(worst["entry"])]
+    found = np.asarray(axes.lines[-1].get_xdata())[entries.index(worst["entry"])]
     off = worst["found"] / worst["expected"] - 1 if worst["scale"] == "log" else worst["found"]
     assert found == pytest.approx(100 * off)
     assert "Entries of tuned" in answer._repr_html_()

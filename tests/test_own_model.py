@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +38,7 @@ HERE = Path(__file__).parent
 # -- information of the distributions
 
 REAL, POSITIVE, UNIT, COUNTS = "real", "positive", "unit", "counts"
-SCALARS = {
+SCALARS: dict[str, tuple[Callable[[Any], Any], list[float], str | int]] = {
     "Normal": (lambda v: dist.Normal(v[0], v[1]), [1.5, 0.7], REAL),
     "Cauchy": (lambda v: dist.Cauchy(v[0], v[1]), [1.5, 0.7], REAL),
     "Laplace": (lambda v: dist.Laplace(v[0], v[1]), [np.sinh(5e-4), 0.7], REAL),
@@ -192,7 +194,7 @@ def test_the_notebook_s_model_is_the_case_of_the_catalogue() -> None:
     case = all_cases()["notebook-uniform"]
     own = NumPyroModel(notebook, {"x": MEAN}, MEAN, covariance=COVARIANCE)
     expected = fisher.expected(case.posterior, case.truth, invert=True, flat=True)
-    np.testing.assert_allclose(own.inverse_fisher, expected, rtol=1e-10)
+    np.testing.assert_allclose(own.inverse_fisher, np.asarray(expected), rtol=1e-10)
     assert (own.kind, own.with_prior, own.coordinates) == ("expected", False, ("x[0]", "x[1]"))
     with float64():
         z = jnp.asarray(own.position)

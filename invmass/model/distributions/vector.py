@@ -61,7 +61,7 @@ class Multinomial(ObservedDistribution):
     Its information is `total · Σₖ ∂ᵢpₖ ∂ⱼpₖ / pₖ` along directions that keep the sum at one.
     """
 
-    total: int
+    total: float
     probabilities: Array
 
     support = Simplex()
