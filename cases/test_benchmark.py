@@ -17,7 +17,7 @@ from invmass.runs.experiment import NUM_SAMPLES, Experiment
 from invmass.sampling.backend import Draws, Tuned
 from invmass.studies import effective_sample_size as effective
 from invmass.studies import warm_start
-from invmass.studies.warm_start import Begin
+from invmass.studies.warm_start import InitialMetric
 
 ROUNDS, WARM_UP_ROUNDS = 5, 1  # of each turn
 
@@ -64,14 +64,14 @@ def test_sampling_time(
 
 @pytest.mark.invmass_full
 @pytest.mark.invmass_timing("usable metric")
-@pytest.mark.parametrize("begin", Begin, ids=[begin.name.lower() for begin in Begin])
+@pytest.mark.parametrize("begin", InitialMetric, ids=lambda begin: begin.name.lower())
 def test_usable_metric_time(
-    experiment: Experiment, begin: Begin, turn: int, benchmark: Any, record_timing: Record
+    experiment: Experiment, begin: InitialMetric, turn: int, benchmark: Any, record_timing: Record
 ) -> None:
     """Seconds and gradients until warm-up has a usable metric, and the ESS with it."""
-    if reason := warm_start.why_not(experiment, begin):
+    if reason := warm_start.not_timed_reason(experiment, begin):
         pytest.skip(reason)
-    learned = warm_start.learn(experiment, begin)
+    learned = warm_start.shortest_warmup(experiment, begin)
     draws = experiment.checked_draws(experiment.resample_call(0, learned.tuned))
     jax.clear_caches()  # nor may anything that its trials compiled
     tuned, timing = _time(benchmark, learned.call)

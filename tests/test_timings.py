@@ -211,10 +211,10 @@ def test_adaptation_starts_from_what_is_supplied_and_goes_on(name: str, metric: 
 def test_kept_metric_is_usable_at_once_and_the_identity_is_not() -> None:
     case = all_cases()["paired"]
     experiment = Experiment(case, load_backend("hmc"), "dense", Settings(), chains=8)
-    kept = warm_start.learn(experiment, warm_start.Begin.KEPT)
+    kept = warm_start.shortest_warmup(experiment, warm_start.InitialMetric.FISHER_FIXED)
     assert (kept.steps, kept.usable) == (50, True)
     assert kept.condition == pytest.approx(1.0, abs=1e-3)
-    learned = warm_start.learn(experiment, warm_start.Begin.IDENTITY)
+    learned = warm_start.shortest_warmup(experiment, warm_start.InitialMetric.IDENTITY)
     assert learned.usable
     assert learned.steps > 50
     assert learned.tuned.gradients.sum() > 2 * kept.tuned.gradients.sum()
@@ -236,11 +236,13 @@ class Unwilling(Backend):
 
 def test_what_cannot_be_started_says_why_and_is_timed_from_the_identity() -> None:
     experiment = Experiment(all_cases()["gaussian_mean"], Unwilling(), "diagonal", Settings())
-    told = {begin: warm_start.why_not(experiment, begin) for begin in warm_start.Begin}
-    assert told[warm_start.Begin.IDENTITY] is None
-    assert "does not start adaptation from" in str(told[warm_start.Begin.FISHER])
-    assert "does not keep a supplied metric" in str(told[warm_start.Begin.KEPT])
-    assert warm_start.learn(experiment, warm_start.Begin.IDENTITY).usable
+    told = {
+        begin: warm_start.not_timed_reason(experiment, begin) for begin in warm_start.InitialMetric
+    }
+    assert told[warm_start.InitialMetric.IDENTITY] is None
+    assert "does not start adaptation from" in str(told[warm_start.InitialMetric.FISHER])
+    assert "does not keep a supplied metric" in str(told[warm_start.InitialMetric.FISHER_FIXED])
+    assert warm_start.shortest_warmup(experiment, warm_start.InitialMetric.IDENTITY).usable
 
 
 class Hasty(Unwilling):
@@ -256,4 +258,4 @@ class Hasty(Unwilling):
 
 def test_a_length_that_breaks_the_contract_is_passed_over() -> None:
     experiment = Experiment(all_cases()["gaussian_mean"], Hasty(), "diagonal", Settings())
-    assert warm_start.learn(experiment, warm_start.Begin.IDENTITY).steps == 100
+    assert warm_start.shortest_warmup(experiment, warm_start.InitialMetric.IDENTITY).steps == 100

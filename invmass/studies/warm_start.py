@@ -16,16 +16,16 @@ LENGTHS = (50, 100, 200, 400, 800, 1600)  # warm-up steps that are tried
 METRICS = ("diagonal", "block", "dense")  # that can be handed to a sampler
 
 
-class Begin(enum.StrEnum):
+class InitialMetric(enum.StrEnum):
     """The metric that warm-up begins with."""
 
     IDENTITY = Phase.FROM_IDENTITY.value
     FISHER = Phase.FROM_FISHER.value
-    KEPT = Phase.FISHER_FIXED.value
+    FISHER_FIXED = Phase.FISHER_FIXED.value
 
 
 @dataclass(frozen=True)
-class Learned:
+class ShortestWarmup:
     """The shortest warm-up that ends with a usable metric, or, if none does, the longest that ran.
 
     Attributes:
@@ -48,18 +48,18 @@ class Learned:
         return self.condition < self.bound
 
 
-def why_not(experiment: Experiment, begin: Begin) -> str | None:
-    """The reason why a combination has no answer, None if it has one."""
+def not_timed_reason(experiment: Experiment, begin: InitialMetric) -> str | None:
+    """Why a cell is not timed with this initial metric; None if it is."""
     if experiment.metric not in METRICS:
-        return f"judged for the metrics {', '.join(METRICS)}"
+        return f"timed for the metrics {', '.join(METRICS)}"
     if reason := experiment.why_no_target:
         return reason
-    if begin is Begin.IDENTITY:
+    if begin is InitialMetric.IDENTITY:
         return None
-    return experiment.backend.supplied_metric_reason(adapt_metric=begin is Begin.FISHER)
+    return experiment.backend.supplied_metric_reason(adapt_metric=begin is InitialMetric.FISHER)
 
 
-def learn(experiment: Experiment, begin: Begin) -> Learned:
+def shortest_warmup(experiment: Experiment, begin: InitialMetric) -> ShortestWarmup:
     """Try ever longer warm-ups of one batch of replicates, until the metric is usable.
 
     Raises:
@@ -74,8 +74,8 @@ def learn(experiment: Experiment, begin: Begin) -> Learned:
             fault = error
             continue
         found = float(np.median(condition(tuned.inverse_mass_matrix, experiment.target)))
-        learned = Learned(call, tuned, steps, found, bound)
-        if learned.usable or begin is Begin.KEPT:  # the length is for its step size alone
+        learned = ShortestWarmup(call, tuned, steps, found, bound)
+        if learned.usable or begin is InitialMetric.FISHER_FIXED:  # whose step size alone is tuned
             break
     if learned is None:
         raise fault or BackendFaultError("no length was tried")
@@ -90,7 +90,7 @@ def _size(experiment: Experiment) -> tuple[int, bool]:
     return experiment.case.dimension, estimator.dense
 
 
-def _call(experiment: Experiment, begin: Begin, steps: int) -> Callable[[], Tuned]:
+def _call(experiment: Experiment, begin: InitialMetric, steps: int) -> Callable[[], Tuned]:
     """The warm-up, with the inverse Fisher supplied unless it begins with the identity."""
     starts, keys = experiment.starts(experiment.batch), experiment.keys(0)
     fisher = experiment.estimator.restrict(experiment.truth.inverse_fisher).astype(starts.dtype)
@@ -100,7 +100,7 @@ def _call(experiment: Experiment, begin: Begin, steps: int) -> Callable[[], Tune
         keys,
         starts,
         steps,
-        inverse_mass_matrix=None if begin is Begin.IDENTITY else fisher,
-        adapt_metric=begin is not Begin.KEPT,
+        inverse_mass_matrix=None if begin is InitialMetric.IDENTITY else fisher,
+        adapt_metric=begin is not InitialMetric.FISHER_FIXED,
     )
     return lambda: experiment.backend.warm_up(request)
