@@ -104,7 +104,7 @@ def test_floor_is_told_before_anything_is_sampled() -> None:
 
 def gradients_a_draw(own: NumPyroModel, regularise: bool) -> float:
     """Of NumPyro's NUTS on the model itself, with what it tunes."""
-    kernel = NUTS(own.model, dense_mass=True, regularize_mass_matrix=regularise)
+    kernel = NUTS(own.function, dense_mass=True, regularize_mass_matrix=regularise)
     mcmc = MCMC(
         kernel,
         num_warmup=1000,
