@@ -1,8 +1,9 @@
 """The posterior's covariance in z by long runs, where no Fisher information serves as reference.
 
-Our own HMC draws, 64 chains tuned together. They start where warm-ups ended, or if hierarchical
-sites are stated non-centred, for chains then agree better, where NumPyro would start. What it finds
-is taken only if R̂ says that the chains agree with each other, and if NumPyro's NUTS finds the same.
+The draws are those of our own HMC, of 64 chains that are tuned together. The chains start where
+warm-ups ended; those of a model with non-centred sites, which agree better, where NumPyro would
+start them. The covariance is used only if R̂ says that the chains agree with each
+other, and if NumPyro's NUTS finds the same covariance.
 """
 
 from collections.abc import Callable
@@ -27,9 +28,9 @@ from invmass.whitening import whiten_points
 CHAINS = 64
 WARM_UP = 500
 DRAWS = (1000, 4000)  # of each chain; more if the error is not small yet
-SHORTER = 0.5  # of the tuned step: what is narrow is followed, too
+STEP_FRACTION = 0.5  # of the tuned step size: chains follow narrow parts, too
 LARGEST_RHAT = 1.01  # Vehtari, Gelman, Simpson, Carpenter & Bürkner, Bayesian Analysis 16 (2021)
-HOPELESS = 1.1  # R̂ that four times as many draws do not mend
+RHAT_TO_GIVE_UP = 1.1  # four times as many draws would not make it small
 SMALL_ERROR = 0.25  # of the margin
 
 
@@ -42,9 +43,9 @@ class PosteriorMoments:
         covariance: shape (d, d).
         error: of each entry of the covariance, whitened by itself: half the width of its
             confidence interval, or the distance to what the second sampler found, if that is more.
-        rhat: the largest of all coordinates and of their squares.
-        how: by which draws, in words.
-        trouble: why they are not to be relied on; empty if they are.
+        rhat: the largest R̂ of all coordinates and of their squares.
+        how: from which draws, in words.
+        trouble: why these moments cannot be relied on; empty if they can.
     """
 
     mean: np.ndarray
@@ -56,62 +57,68 @@ class PosteriorMoments:
 
     @property
     def largest_error(self) -> float:
-        """Relative, of the variance in any direction: the largest that such errors allow."""
+        """Largest relative error of the variance in any direction that `error` allows."""
         return float(np.linalg.norm(self.error, 2))
 
 
 def posterior_moments(
     density: NumPyroDensity, starts: np.ndarray, seed: int, tolerance: float, false_alarm: float
 ) -> PosteriorMoments:
-    """Run both samplers, and compare.
+    """The moments by our own HMC, compared with those by NumPyro's NUTS.
 
     Args:
         density: the model.
         starts: of the chains, shape (CHAINS, d).
         seed: of every random number.
-        tolerance: margin of the verdict that it is for; the samplers must agree within half of it.
+        tolerance: margin of the verdict for which the covariance is the reference; the samplers
+            must agree within half of it.
         false_alarm: α of the confidence intervals.
     """
-    stated = [_Stated("as stated", density, starts)]
+    parametrisations = [_Parametrisation("as stated", density, starts)]
     if other := non_centred(density):
         model, back = other
         anywhere = model.default_starts(np.random.default_rng(seed), CHAINS)
-        stated.insert(0, _Stated("non-centred", model, anywhere, back))
+        parametrisations.insert(0, _Parametrisation("non-centred", model, anywhere, back))
     enough = SMALL_ERROR * tolerance
-    runs: list[tuple[_Found, _Stated, int]] = []
-    for way in stated:
+    runs: list[tuple[_Moments, _Parametrisation, int]] = []
+    for chosen in parametrisations:
         if runs and runs[0][0].rhat <= LARGEST_RHAT:
             break
         for draws in DRAWS:
-            points = way.mapped(_hmc(way, seed, draws))
+            points = chosen.mapped(_hmc(chosen, seed, draws))
             found = _moments(points, false_alarm)
-            if found is None or found.rhat > HOPELESS or found.error.max() <= enough:
+            if found is None or found.rhat > RHAT_TO_GIVE_UP or found.error.max() <= enough:
                 break
         if found is not None:
-            runs.append((found, way, draws))
+            runs.append((found, chosen, draws))
     if not runs:
         return unknown_moments(
             density.dimension, "long runs left the finite numbers: is the posterior proper?"
         )
-    found, way, draws = min(runs, key=lambda run: run[0].rhat)
-    apart, spread = _distance(way.mapped(_nuts(way, seed)), found, false_alarm)
-    how = f"{CHAINS} chains of {draws} draws by our own HMC, {way.name}"
-    error = np.maximum(found.error, np.abs(apart))
+    found, chosen, draws = min(runs, key=lambda run: run[0].rhat)
+    distance, distance_error = _distance(chosen.mapped(_nuts(chosen, seed)), found, false_alarm)
+    how = f"{CHAINS} chains of {draws} draws by our own HMC, {chosen.name}"
+    error = np.maximum(found.error, np.abs(distance))
     return PosteriorMoments(
         found.mean, found.covariance, error, found.rhat, how,
-        _trouble(found, apart, spread, tolerance, density.coordinates),
+        _trouble(found, distance, distance_error, tolerance, density.coordinates),
     )  # fmt: skip
 
 
 def unknown_moments(dimension: int, trouble: str) -> PosteriorMoments:
-    """Those of which nothing is known, and why."""
+    """Moments of which nothing is known.
+
+    Args:
+        dimension: d.
+        trouble: why they are not known.
+    """
     nowhere = np.full((dimension, dimension), np.nan)
     return PosteriorMoments(nowhere[0], nowhere, nowhere, np.nan, "no draws", trouble)
 
 
 @dataclass(frozen=True)
-class _Stated:
-    """One way of stating a model, and where its chains start, (CHAINS, d)."""
+class _Parametrisation:
+    """A model as it was stated or non-centred, and where its chains start, (CHAINS, d)."""
 
     name: str
     density: NumPyroDensity
@@ -128,15 +135,15 @@ class _Stated:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Moments:
     mean: np.ndarray
     covariance: np.ndarray
     error: np.ndarray  # (d, d)
     rhat: float
 
 
-def _moments(points: np.ndarray, false_alarm: float) -> _Found | None:
-    """Of draws, (C, n, d); None if they are not finite or do not span the space."""
+def _moments(points: np.ndarray, false_alarm: float) -> _Moments | None:
+    """Moments of draws, (C, n, d); None if they are not finite or do not span the space."""
     flat = points.reshape(-1, points.shape[2])
     if not np.all(np.isfinite(flat)):
         return None
@@ -145,21 +152,30 @@ def _moments(points: np.ndarray, false_alarm: float) -> _Found | None:
         return None
     white = whiten_points(points, mean, covariance)
     error = _half_width(_chain_covariances(white), false_alarm)
-    return _Found(mean, covariance, error, largest_rhat(np.concatenate([white, white**2], axis=2)))
+    rhat = largest_rhat(np.concatenate([white, white**2], axis=2))
+    return _Moments(mean, covariance, error, rhat)
 
 
 def _half_width(values: np.ndarray, false_alarm: float) -> np.ndarray:
-    """Of Student's interval for the mean over C independent chains; the shape of one value."""
+    """Half the width of Student's interval for the mean of C independent values, shape (C, …)."""
     quantile = scipy.stats.t.isf(false_alarm / 2, len(values) - 1)
     return quantile * values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
 
 def _distance(
-    points: np.ndarray, found: _Found, false_alarm: float
+    points: np.ndarray, found: _Moments, false_alarm: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What other draws make of the whitened covariance less the identity, and its error; (d, d).
+    """How far the covariance of other draws is from the one that was found.
 
-    About the mean of the first, so that another mean shows too.
+    Args:
+        points: the other draws, (C, n, d).
+        found: by the first sampler; draws are taken about its mean, so that a difference of the
+            means shows, too.
+        false_alarm: α of the confidence intervals.
+
+    Returns:
+        The whitened covariance less the identity, and half the width of its confidence interval,
+        shape (d, d) each.
     """
     products = _chain_covariances(whiten_points(points, found.mean, found.covariance))
     distance = products.mean(axis=0) - np.eye(len(found.mean))
@@ -172,9 +188,9 @@ def _chain_covariances(white: np.ndarray) -> np.ndarray:
 
 
 def _trouble(
-    found: _Found,
-    apart: np.ndarray,
-    spread: np.ndarray,
+    found: _Moments,
+    distance: np.ndarray,
+    distance_error: np.ndarray,
     tolerance: float,
     coordinates: tuple[str, ...],
 ) -> str:
@@ -182,20 +198,20 @@ def _trouble(
         return f"the chains of long runs do not agree: R̂ = {found.rhat:.3g}"
     if found.error.max() > tolerance:
         return f"long runs know the covariance to {found.error.max():.0%} alone"
-    beyond = np.abs(apart) - np.maximum(tolerance / 2, found.error + spread)
+    beyond = np.abs(distance) - np.maximum(tolerance / 2, found.error + distance_error)
     if not np.all(beyond <= 0):
         i, j = np.unravel_index(np.argmax(beyond), beyond.shape)
         names = coordinates[i] if i == j else f"{coordinates[i]}, {coordinates[j]}"
         return (
             f"two samplers disagree about the posterior: NumPyro's NUTS finds {names} "
-            f"{apart[i, j]:+.2g} from what our own HMC finds"
+            f"{distance[i, j]:+.2g} from what our own HMC finds"
         )
     return ""
 
 
-def _hmc(way: _Stated, seed: int, draws: int) -> np.ndarray:
+def _hmc(chosen: _Parametrisation, seed: int, draws: int) -> np.ndarray:
     """Draws of our own HMC, shape (C, n, d)."""
-    density = way.density
+    density = chosen.density
     with density.computing():
         slope = gradient(density.log_density)
 
@@ -212,18 +228,18 @@ def _hmc(way: _Stated, seed: int, draws: int) -> np.ndarray:
             hmc = own_hmc()
             metric = hmc.make_metric(jnp.eye(starts.shape[1]))
             end = hmc.warm_up(both, warm_key, starts, metric, schedule, hmc.oracle_shrinkage)
-            step = SHORTER * end.step_size
+            step = STEP_FRACTION * end.step_size
             return hmc.draw(both, draw_key, end.state.position, end.metric, step, draws)[0]
 
-        positions = run(jax.random.key(seed), jnp.asarray(way.starts), draws)
+        positions = run(jax.random.key(seed), jnp.asarray(chosen.starts), draws)
         return np.moveaxis(np.asarray(positions), 0, 1)
 
 
-def _nuts(way: _Stated, seed: int) -> np.ndarray:
+def _nuts(chosen: _Parametrisation, seed: int) -> np.ndarray:
     """Draws of NumPyro's NUTS, shape (C, n, d)."""
     from numpyro.infer import MCMC, NUTS
 
-    density = way.density
+    density = chosen.density
     with density.computing():
         kernel = NUTS(
             density.function,
@@ -239,7 +255,7 @@ def _nuts(way: _Stated, seed: int) -> np.ndarray:
             chain_method="vectorized",
             progress_bar=False,
         )
-        begin = jax.vmap(density.layout.unflatten)(jnp.asarray(way.starts))
+        begin = jax.vmap(density.layout.unflatten)(jnp.asarray(chosen.starts))
         args, kwargs = density.inputs
         fields = tuple(f"z.{name}" for name in density.sites)
         key = jax.random.key(seed + 1)
