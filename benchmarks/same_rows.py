@@ -1,7 +1,8 @@
 """Compares two results folders row by row, bit for bit: python benchmarks/same_rows.py OLD NEW.
 
 Rows are the same if they agree in everything but names of commands, places and times. Each row of
-one folder must have its equal in the other. Exit status: 0 if they are the same, else 1.
+one folder must have its equal in the other; NEW may have fields that OLD has not. Exit status: 0 if
+they are the same, else 1.
 """
 
 import json
@@ -52,13 +53,15 @@ def main(old: Path, new: Path) -> int:
     lines = [f"only in {old}: {key}" for key in before if key not in after]
     lines += [f"only in {new}: {key}" for key in after if key not in before]
     both = [key for key in before if key in after]
+    added = sorted({name for key in both for name in after[key]} - set().union(*before.values()))
     for key in both:
-        fields = {*before[key], *after[key]}
+        fields = {*before[key], *after[key]} - {*added}
         changed = sorted(f for f in fields if before[key].get(f) != after[key].get(f))
         lines += [f"differs in {', '.join(changed)}: {key}"] if changed else []
     print("\n".join(lines[:SHOWN] + [f"… and {len(lines) - SHOWN} more"] * (len(lines) > SHOWN)))
     count = sum(map(len, before.values()))
-    print(json.dumps({"rows": len(both), "fields": count, "differences": len(lines)}))
+    summary = {"rows": len(both), "fields": count, "added fields": added, "differences": len(lines)}
+    print(json.dumps(summary))
     return 1 if lines else 0
 
 

@@ -24,16 +24,12 @@ def hierarchies() -> Iterator[Case]:
     alike = np.zeros(len(_EFFECTS))  # where schools differ the joint curvature is indefinite
     # bound from below: where τ may be tiny, NumPyro loses warm-ups (docs/findings.md)
     above_one = TruncatedNormal(10.0, 1.5, 1.0, 30.0)
+    around_mean = ConditionalPrior(lambda x: Normal(x["mean"], x["spread"]))
     top = {"spread": Site(above_one), "mean": Site(Normal(0.0, 20.0))}
     yield Case(
         "eight_schools-centred",
         f"{about}, θ ~ N(μ, τ)",
-        sites=top
-        | {
-            "effects": Site(
-                ConditionalPrior(lambda x: Normal(x["mean"], x["spread"])), _EFFECTS.shape
-            )
-        },
+        sites=top | {"effects": Site(around_mean, _EFFECTS.shape)},
         observations={
             "y": Observation(
                 lambda x, errors: Normal(x["effects"], errors),
