@@ -1,9 +1,14 @@
 """A metric in units of another: what is left of it where the other is right."""
 
 import numpy as np
+from jaxtyping import Float
+
+Matrix = Float[np.ndarray, "d d"]
+Metric = Float[np.ndarray, " d"] | Matrix  # diagonal or dense
+StackedMetrics = Float[np.ndarray, "... d"] | Float[np.ndarray, "... d d"]
 
 
-def whiten(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def whiten(metrics: StackedMetrics, reference: Metric) -> StackedMetrics:
     """`L⁻¹ M⁻¹ L⁻ᵀ` with L the Cholesky factor of the reference; ratios if it is a vector."""
     if reference.ndim == 1:
         return metrics / reference
@@ -11,7 +16,9 @@ def whiten(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return inverse @ metrics @ inverse.T
 
 
-def whiten_points(points: np.ndarray, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+def whiten_points(
+    points: Float[np.ndarray, "... d"], mean: Float[np.ndarray, " d"], covariance: Matrix
+) -> Float[np.ndarray, "... d"]:
     """`L⁻¹ (z - mean)` of rows z, with L the Cholesky factor of the covariance.
 
     Args:
@@ -22,7 +29,7 @@ def whiten_points(points: np.ndarray, mean: np.ndarray, covariance: np.ndarray) 
     return (points - mean) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
 
 
-def gap(metric: np.ndarray, reference: np.ndarray) -> float:
+def gap(metric: Metric, reference: Metric) -> float:
     """Largest deviation of a metric, whitened: of the logarithm of a ratio, or of a correlation.
 
     Both of shape (d,) or (d, d).

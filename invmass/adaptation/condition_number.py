@@ -3,15 +3,16 @@
 import numpy as np
 import scipy.integrate
 import scipy.stats
+from jaxtyping import Float
 
-from invmass.whitening import whiten
+from invmass.whitening import Metric, StackedMetrics, whiten
 
 DRAWS = 500  # Stan's last window in 1,000 steps
 DRAWS_PER_COORDINATE = 5  # at least
 QUALITY = 1.5  # a metric is usable where κ is below so many times its null
 
 
-def condition(metrics: np.ndarray, reference: np.ndarray) -> np.ndarray:
+def condition(metrics: StackedMetrics, reference: Metric) -> Float[np.ndarray, "..."]:
     """κ of metrics whitened by the reference: largest over smallest eigenvalue, shape (…,).
 
     What it costs to sample with a metric that is not the reference; its scale costs nothing, the

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import scipy.linalg
+from jaxtyping import Bool, Float
 
 from invmass.errors import NoTargetError, UsageError
-from invmass.whitening import whiten
+from invmass.whitening import Matrix, Metric, StackedMetrics, whiten
 
 
 class Rule(enum.Enum):
@@ -70,7 +71,7 @@ class Estimator:
     low_rank: LowRank | None = None
     min_draws_per_dim: int = 0
     block: bool = False
-    entries: np.ndarray | None = field(default=None, compare=False)
+    entries: Bool[np.ndarray, "d d"] | None = field(default=None, compare=False)
 
     @property
     def needs_scores(self) -> bool:
@@ -90,9 +91,7 @@ class Estimator:
             inside[slices[name]] = True
         return replace(self, entries=np.diag(~inside) | np.outer(inside, inside))
 
-    def target(
-        self, covariance: np.ndarray, score_covariance: np.ndarray | None = None
-    ) -> np.ndarray:
+    def target(self, covariance: Matrix, score_covariance: Matrix | None = None) -> Metric:
         """What the rule converges to.
 
         Args:
@@ -114,7 +113,7 @@ class Estimator:
             return geometric_mean(covariance, scores)
         return np.sqrt(np.diag(covariance) / np.diag(scores))
 
-    def restrict(self, matrix: np.ndarray) -> np.ndarray:
+    def restrict(self, matrix: Matrix) -> Metric:
         """A covariance restricted to what this metric estimates: all of it, diagonal, or block.
 
         Args:
@@ -134,7 +133,7 @@ class Estimator:
             raise UsageError("a block metric depends on the sites: call for_layout first")
         return np.where(self.entries, matrix, 0.0)
 
-    def regularised(self, metric: np.ndarray, draws: int) -> np.ndarray:
+    def regularised(self, metric: Metric, draws: int) -> Metric:
         """Expectation of the tuned metric after a window of `draws`, if `metric` is its target.
 
         Source: Stan Reference Manual, "Euclidean metric"; the rule is Stan's
@@ -163,7 +162,7 @@ class Estimator:
         """What the rule itself adds to each variance after a window of `draws`, in units of z²."""
         return 1e-3 * 5 / (draws + 5) if self.regularisation is Regularisation.STAN else 0.0
 
-    def data_share(self, target: np.ndarray, draws: int) -> np.ndarray:
+    def data_share(self, target: Metric, draws: int) -> Float[np.ndarray, " d"]:
         """Fraction of each variance of the tuned metric that comes from the draws, shape (d,).
 
         Of the metric in units of its target, so that what regularisation adds in another
@@ -176,7 +175,7 @@ class Estimator:
         ratios = whiten(self.regularised(target, draws)[None], target)[0]
         return self.weight(draws) / (np.diag(ratios) if ratios.ndim == 2 else ratios)
 
-    def data_part(self, metrics: np.ndarray, draws: int) -> np.ndarray:
+    def data_part(self, metrics: StackedMetrics, draws: int) -> StackedMetrics:
         """Tuned metrics without what the rule added: `((n+5)/n) (M⁻¹ - floor I)` by Stan's rule.
 
         Args:
@@ -187,7 +186,7 @@ class Estimator:
         return (metrics - self.floor(draws) * identity) / self.weight(draws)
 
 
-def _oracle_shrunk(covariance: np.ndarray, draws: int) -> np.ndarray:
+def _oracle_shrunk(covariance: Matrix, draws: int) -> Matrix:
     """Correlations times `1 - ρ`, ρ of what n draws show of them; (d, d)."""
     d, scale = len(covariance), np.sqrt(np.diag(covariance))
     if d == 1 or not np.any(covariance):
@@ -207,15 +206,15 @@ def block_sites(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)[::2]
 
 
-def geometric_mean(covariance: np.ndarray, precision: np.ndarray) -> np.ndarray:
+def geometric_mean(covariance: Matrix, precision: Matrix) -> Matrix:
     """`C # P⁻¹`, the affine-invariant geometric mean: the one X with `X P X = C`; (d, d) each."""
     values, vectors = scipy.linalg.eigh(covariance, precision, type=2)
     return (vectors * np.sqrt(values)) @ vectors.T
 
 
 def _low_rank_target(
-    low_rank: LowRank, covariance: np.ndarray, score_covariance: np.ndarray | None
-) -> np.ndarray:
+    low_rank: LowRank, covariance: Matrix, score_covariance: Matrix | None
+) -> Matrix:
     """What BlackJAX's low-rank recipes make of unlimited draws, as a (d, d) matrix.
 
     With scores, D² is the diagonal metric of the same rule, and Λ and U are those of the geometric

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool
 
 FAST_START, FIRST_WINDOW, FAST_END = 75, 25, 50
 
@@ -10,8 +11,9 @@ FAST_START, FIRST_WINDOW, FAST_END = 75, 25, 50
 class Schedule(NamedTuple):
     """Flags for each warm-up step, shape (num_warmup,)."""
 
-    collects: np.ndarray  # the draw enters the estimate of the metric
-    ends_window: np.ndarray  # the metric is updated after this step, and the estimate reset
+    collects: Bool[np.ndarray, " num_warmup"]  # the draw enters the estimate of the metric
+    # the metric is updated after this step, and the estimate reset
+    ends_window: Bool[np.ndarray, " num_warmup"]
 
 
 def stan_schedule(num_warmup: int) -> Schedule:

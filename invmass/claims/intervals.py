@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy.optimize
 import scipy.stats
+from jaxtyping import Float
 
 Scale = Literal["log", "linear", "precision"]
 
@@ -29,7 +30,7 @@ class Statistic:
     """
 
     entry: str
-    values: np.ndarray
+    values: Float[np.ndarray, " R"] | Float[np.ndarray, "R k"]
     expected: float
     scale: Scale
     margin: float | None = None
@@ -125,7 +126,7 @@ def interval(statistic: Statistic, margin: float, alpha: float) -> Interval:
     )
 
 
-def _quantiles(values: np.ndarray, alpha: float) -> tuple[float, float]:
+def _quantiles(values: Float[np.ndarray, " R"], alpha: float) -> tuple[float, float]:
     """How many standard errors the mean of R values may be above its expectation, and below.
 
     Student's quantile, or what Hall's transformation makes of it where that is more: a tail in the
@@ -144,7 +145,7 @@ def _quantiles(values: np.ndarray, alpha: float) -> tuple[float, float]:
     return max(student, above), max(student, below)
 
 
-def _log_normal_mean(logs: np.ndarray, alpha: float) -> tuple[float, float, float]:
+def _log_normal_mean(logs: Float[np.ndarray, " R"], alpha: float) -> tuple[float, float, float]:
     """The mean of log-normal values, estimated from R logarithms, and an interval for it.
 
     That of the likelihood ratio, `2 R` times the divergence. An interval from the estimate and its
@@ -200,7 +201,7 @@ def _student(tail: float, freedom: int) -> float:
     return float(scipy.stats.t.isf(tail, freedom))
 
 
-def _precision(values: np.ndarray, alpha: float) -> tuple[float, float, float]:
+def _precision(values: Float[np.ndarray, "R k"], alpha: float) -> tuple[float, float, float]:
     """One over the variance that k columns share, with its interval; values of shape (R, k).
 
     The variance is pooled, and taken for a multiple of χ² whose degrees of freedom ν give it the

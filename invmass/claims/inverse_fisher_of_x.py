@@ -2,10 +2,9 @@
 
 from typing import final
 
-import numpy as np
-
 from invmass.claims.rejected_reference import RejectedReference
 from invmass.runs.experiment import Experiment
+from invmass.whitening import Matrix
 
 
 @final
@@ -17,6 +16,6 @@ class InverseFisherOfX(RejectedReference):
     reference = "`F_x(x*)⁻¹`, which must be rejected"
     uses = "`warm_up`: `inverse_mass_matrix`"
 
-    def wrong_matrix(self, experiment: Experiment) -> np.ndarray:
+    def wrong_matrix(self, experiment: Experiment) -> Matrix:
         """The inverse Fisher at x* in constrained space."""
         return experiment.truth.constrained_inverse_fisher

@@ -1,11 +1,13 @@
 """Statistics of tuned matrices, shared by the claims about M⁻¹."""
 
 import numpy as np
+from jaxtyping import Float
 
 from invmass.claims.intervals import Statistic
 from invmass.claims.pooled import pooled_statistics
 from invmass.runs.experiment import Experiment
-from invmass.whitening import whiten
+from invmass.sampling.backend import Metrics
+from invmass.whitening import Matrix, Metric, whiten
 
 
 def target_statistics(experiment: Experiment, count: int) -> list[Statistic]:
@@ -14,7 +16,7 @@ def target_statistics(experiment: Experiment, count: int) -> list[Statistic]:
     return metric_statistics(experiment, count, expected)
 
 
-def metric_statistics(experiment: Experiment, count: int, expected: np.ndarray) -> list[Statistic]:
+def metric_statistics(experiment: Experiment, count: int, expected: Metric) -> list[Statistic]:
     tuned = tuned_matrices(experiment, count)
     if experiment.large:
         return pooled_statistics(whiten(tuned, expected), "ratios", experiment.settings.tolerance)
@@ -27,7 +29,9 @@ def metric_statistics(experiment: Experiment, count: int, expected: np.ndarray) 
     return matrix_statistics(ratios, np.eye(len(expected)), "S")
 
 
-def matrix_statistics(matrices: np.ndarray, centre: np.ndarray, name: str) -> list[Statistic]:
+def matrix_statistics(
+    matrices: Float[np.ndarray, "R d d"], centre: Matrix, name: str
+) -> list[Statistic]:
     """Diagonal entries on the log scale, those below it on the linear one."""
     return [
         Statistic(
@@ -48,17 +52,17 @@ def judged_entries(experiment: Experiment) -> list[tuple[int, int]]:
     return [(i, j) for i in indices for j in (range(i + 1) if dense else (i,))]
 
 
-def tuned_matrices(experiment: Experiment, count: int) -> np.ndarray:
+def tuned_matrices(experiment: Experiment, count: int) -> Metrics:
     """Tuned M⁻¹ of the first replicates in float64."""
     return experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
 
 
-def inverse_fisher_for_metric(experiment: Experiment) -> np.ndarray:
+def inverse_fisher_for_metric(experiment: Experiment) -> Metric:
     """The inverse Fisher as the metric holds it."""
     return experiment.estimator.restrict(experiment.truth.inverse_fisher)
 
 
-def predicted_ratios(experiment: Experiment) -> tuple[np.ndarray, np.ndarray]:
+def predicted_ratios(experiment: Experiment) -> tuple[Metric, Metric]:
     """The target whitened by the inverse Fisher, and the same regularised."""
     target = experiment.target
     geometry, predicted = whiten(

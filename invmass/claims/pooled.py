@@ -1,13 +1,16 @@
 """Statistics of many coordinates together: per-entry intervals would need too many replicates."""
 
 import numpy as np
+from jaxtyping import Float
 
 from invmass.claims.intervals import Statistic
+from invmass.sampling.backend import Metrics
+from invmass.whitening import Metric
 
 ONE_DIRECTION = 1.0  # margin of a single one of many coordinates: a factor of two
 
 
-def pooled_statistics(ratios: np.ndarray, name: str, tolerance: float) -> list[Statistic]:
+def pooled_statistics(ratios: Metrics, name: str, tolerance: float) -> list[Statistic]:
     """Ratios, (R, d), that should all be one, or matrices, (R, d, d), that should be the identity.
 
     The mean of the ratios (or diagonals) should be one, and their mean square deviation from it,
@@ -39,7 +42,7 @@ def pooled_statistics(ratios: np.ndarray, name: str, tolerance: float) -> list[S
     return found
 
 
-def extreme_directions(ratios: np.ndarray) -> np.ndarray:
+def extreme_directions(ratios: Metrics) -> Float[np.ndarray, "2 R"]:
     """Smallest and largest ratio of any coordinate, or direction; shape (2, R).
 
     Of ratios, (R, d), or matrices, (R, d, d). Each replicate is asked where the mean of the others
@@ -58,7 +61,7 @@ def extreme_directions(ratios: np.ndarray) -> np.ndarray:
     return np.stack(found, axis=1)
 
 
-def squared_means(values: np.ndarray) -> np.ndarray:
+def squared_means(values: Float[np.ndarray, "R k"]) -> Float[np.ndarray, " R"]:
     """Of values (R, k) those whose mean estimates `Σ E[vᵢ]²`, and whose scatter its error; (R,).
 
     Each replicate times the mean of the others: what is noise in one is not in the others, and
@@ -71,7 +74,7 @@ def squared_means(values: np.ndarray) -> np.ndarray:
     return 2 * found - found.mean()
 
 
-def mean_and_extremes(ratios: np.ndarray) -> tuple[float, float, float]:
+def mean_and_extremes(ratios: Metric) -> tuple[float, float, float]:
     """Mean, smallest and largest of ratios, (d,), or of a matrix of them, (d, d)."""
     values = ratios if ratios.ndim == 1 else np.linalg.eigvalsh(ratios)
     return float(np.mean(values)), float(np.min(values)), float(np.max(values))

@@ -3,11 +3,10 @@
 import abc
 from collections.abc import Iterator
 
-import numpy as np
-
 from invmass.claims.base import NOTEBOOK, Claim, Deviations, Estimates
 from invmass.claims.metric_statistics import metric_statistics
 from invmass.runs.experiment import Experiment
+from invmass.whitening import Matrix
 
 
 class RejectedReference(Claim):
@@ -17,7 +16,7 @@ class RejectedReference(Claim):
     cases = (NOTEBOOK,)
 
     @abc.abstractmethod
-    def wrong_matrix(self, experiment: Experiment) -> np.ndarray:
+    def wrong_matrix(self, experiment: Experiment) -> Matrix:
         """The wrong matrix, (d, d)."""
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:

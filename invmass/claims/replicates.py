@@ -5,9 +5,10 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 import numpy as np
+from jaxtyping import Float, Shaped
 
 from invmass.runs.experiment import Experiment, joined
-from invmass.sampling.backend import Draws, Tuned
+from invmass.sampling.backend import Draws, Metrics, Tuned
 
 T = TypeVar("T", Tuned, Draws)
 
@@ -46,16 +47,18 @@ def replicates_that_moved(experiment: Experiment, draws: Draws) -> float:
     return replicates_that_differ(draws.position, np.broadcast_to(ended, draws.position.shape))
 
 
-def replicates_that_differ(found: np.ndarray, expected: np.ndarray) -> float:
+def replicates_that_differ(
+    found: Shaped[np.ndarray, "R ..."], expected: Shaped[np.ndarray, "R ..."]
+) -> float:
     """Number of replicates that are not equal bit by bit."""
     return float(np.sum(np.any((found != expected).reshape(len(found), -1), axis=1)))
 
 
-def as_matrices(metrics: np.ndarray) -> np.ndarray:
+def as_matrices(metrics: Metrics) -> Float[np.ndarray, "R d d"]:
     """Metrics as matrices, (R, d, d)."""
     return metrics if metrics.ndim == 3 else metrics[:, :, None] * np.eye(metrics.shape[1])
 
 
-def diagonals(metrics: np.ndarray) -> np.ndarray:
+def diagonals(metrics: Metrics) -> Float[np.ndarray, "R d"]:
     """Diagonals of metrics, (R, d)."""
     return metrics if metrics.ndim == 2 else np.diagonal(metrics, axis1=1, axis2=2)

@@ -16,12 +16,20 @@ from typing import ClassVar, Literal
 
 import jax
 import numpy as np
+from jaxtyping import Float, Key, Real, Shaped
 
 from invmass.adaptation.estimators import Estimator
 from invmass.errors import BackendFaultError, BackendUnavailableError, UsageError
 from invmass.model.bijectors import Transforms
 from invmass.model.case import Case
-from invmass.model.distributions import Array
+from invmass.whitening import Metric
+
+# Of R replicates; counts are integers or floats.
+Metrics = Float[np.ndarray, "R d"] | Float[np.ndarray, "R d d"]  # diagonal or dense
+Counts = Real[np.ndarray, " R"]
+Keys = Key[jax.Array, " R"]
+
+LogDensity = Callable[[Float[jax.Array, " d"]], Float[jax.Array, ""]]
 
 
 @dataclass(frozen=True)
@@ -38,12 +46,12 @@ class Tuned:
         window: draws from which the metric was estimated; 0 if it was supplied and kept.
     """
 
-    inverse_mass_matrix: np.ndarray
-    step_size: np.ndarray
-    position: np.ndarray
-    gradients: np.ndarray
-    acceptance: np.ndarray
-    divergences: np.ndarray
+    inverse_mass_matrix: Metrics
+    step_size: Float[np.ndarray, " R"]
+    position: Float[np.ndarray, "R d"]
+    gradients: Counts
+    acceptance: Float[np.ndarray, " R"]
+    divergences: Counts
     window: int
 
     @property
@@ -98,10 +106,10 @@ class Draws:
         divergences: divergent transitions, shape (R,).
     """
 
-    position: np.ndarray
-    gradients: np.ndarray
-    acceptance: np.ndarray
-    divergences: np.ndarray
+    position: Float[np.ndarray, "R n d"]
+    gradients: Counts
+    acceptance: Float[np.ndarray, " R"]
+    divergences: Counts
 
     def check(self, dimension: int, replicates: int, count: int, origin: str) -> None:
         """Hold the arrays to the contract.
@@ -137,17 +145,17 @@ class WarmUpRequest:
 
     case: Case
     metric: str
-    keys: jax.Array
-    starts: np.ndarray
+    keys: Keys
+    starts: Float[np.ndarray, "R d"]
     num_warmup: int
-    inverse_mass_matrix: np.ndarray | None = None
+    inverse_mass_matrix: Metric | None = None
     adapt_metric: bool = True
 
     def __post_init__(self) -> None:
         if self.inverse_mass_matrix is None and not self.adapt_metric:
             raise UsageError("adapt_metric=False needs an inverse_mass_matrix, which is then kept")
 
-    def initial_metric(self, dense: bool) -> np.ndarray:
+    def initial_metric(self, dense: bool) -> Metric:
         """The metric to begin with: the supplied one, or the identity.
 
         Args:
@@ -223,7 +231,7 @@ class Backend(abc.ABC):
         """
         return case.posterior.default_transforms
 
-    def log_density(self, case: Case) -> Callable[[Array], Array]:
+    def log_density(self, case: Case) -> LogDensity:
         """The unconstrained log density that the library samples, up to a constant.
 
         By default that of the case under `case.posterior.default_transforms`.
@@ -243,7 +251,7 @@ class Backend(abc.ABC):
         """
 
     @abc.abstractmethod
-    def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
+    def sample(self, case: Case, tuned: Tuned, keys: Keys, num_samples: int) -> Draws:
         """Draw with each replicate's own tuned metric and step size, from where warm-up ended.
 
         Args:
@@ -303,7 +311,7 @@ class Backend(abc.ABC):
         return found
 
 
-def check_metrics(matrices: np.ndarray, dimension: int, dense: bool, origin: str) -> None:
+def check_metrics(matrices: Metrics, dimension: int, dense: bool, origin: str) -> None:
     """Hold inverse mass matrices to the contract: shape (R, d) or (R, d, d), each a metric.
 
     Raises:
@@ -332,7 +340,7 @@ def check_metrics(matrices: np.ndarray, dimension: int, dense: bool, origin: str
         )
 
 
-def _check_array(array: np.ndarray, shape: tuple[int, ...], origin: str) -> None:
+def _check_array(array: Shaped[np.ndarray, "..."], shape: tuple[int, ...], origin: str) -> None:
     if np.shape(array) != shape:
         raise BackendFaultError(f"{origin} has shape {np.shape(array)}, expected {shape}")
     if not np.all(np.isfinite(array)):

@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Key
 
 from invmass.model.case import Case
 from invmass.model.distributions import Array
 
-LogDensity = Callable[[np.ndarray], tuple[float, np.ndarray]]  # and its gradient
+Vector = Float[np.ndarray, " d"]
+LogDensity = Callable[[Vector], tuple[float, Vector]]  # and its gradient
 
 
 def log_density(case: Case) -> LogDensity:
@@ -34,14 +36,14 @@ def _log_density(case: Case, dtype: Any) -> LogDensity:
         value, gradient = jax.value_and_grad(posterior.log_density)(z)
         return jnp.concatenate([value[None], gradient])
 
-    def call(z: np.ndarray) -> tuple[float, np.ndarray]:
+    def call(z: Vector) -> tuple[float, Vector]:
         found = np.asarray(program(z), dtype=np.float64)
         return float(found[0]), found[1:]
 
     return call
 
 
-def seeds(keys: jax.Array) -> list[int]:
+def seeds(keys: Key[jax.Array, " R"]) -> list[int]:
     """A seed of 64 bits for each key."""
     words = np.asarray(jax.random.key_data(keys), dtype=np.uint64)
     return [int(high) << 32 | int(low) for high, low in words]
