@@ -58,14 +58,12 @@ class ReportedStatistics(Claim):
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
         """Counts at a thousandfold step; then ratios at half and at a quarter of the tuned step."""
-        at_thousandfold, at_tuned = (
-            draws_at_step(experiment, 1000.0)(experiment.batch),
-            experiment.draws(experiment.batch),
-        )
+        huge_step = draws_at_step(experiment, 1000.0)(experiment.batch)
+        tuned_step = experiment.draws(experiment.batch)
         fixed = experiment.backend.has_accept_reject and _has_fixed_number_of_steps(
-            at_thousandfold, at_tuned
+            huge_step, tuned_step
         )
-        counts = np.sum(at_thousandfold.gradients != NUM_SAMPLES)
+        counts = np.sum(huge_step.gradients != NUM_SAMPLES)
         yield Deviations(
             {
                 f"replicates {fault} at the thousandfold step": float(count)
@@ -73,10 +71,10 @@ class ReportedStatistics(Claim):
                     ("with other than one gradient a draw", 0 if fixed else counts),
                     (
                         "with draws that did not diverge",
-                        np.sum(at_thousandfold.divergences != NUM_SAMPLES),
+                        np.sum(huge_step.divergences != NUM_SAMPLES),
                     ),
-                    ("with acceptance", np.sum(at_thousandfold.acceptance > 0)),
-                    ("that moved", replicates_that_moved(experiment, at_thousandfold)),
+                    ("with acceptance", np.sum(huge_step.acceptance > 0)),
+                    ("that moved", replicates_that_moved(experiment, huge_step)),
                 )
             }
         )
@@ -91,18 +89,14 @@ class ReportedStatistics(Claim):
             law = (1.0, EQUAL_GRADIENTS) if fixed else (2.0, HALVED_GRADIENTS)
             found = [Statistic("gradients at half the step", gradient_ratio, law[0], "log", law[1])]
             if not fixed:
-                shortfall = (1 - half.acceptance) / (1 - draws.acceptance)
-                shortfall_at_quarter = (1 - quartered(count).acceptance) / (1 - half.acceptance)
+                at_half = (1 - half.acceptance) / (1 - draws.acceptance)
+                at_quarter = (1 - quartered(count).acceptance) / (1 - half.acceptance)
                 found += [
                     Statistic(
-                        "lack of acceptance at half the step", shortfall, 0.25, "log", FACTOR_TWO
+                        "lack of acceptance at half the step", at_half, 0.25, "log", FACTOR_TWO
                     ),
                     Statistic(
-                        "lack of acceptance at a quarter of it",
-                        shortfall_at_quarter,
-                        0.25,
-                        "log",
-                        FACTOR_TWO,
+                        "lack of acceptance at a quarter of it", at_quarter, 0.25, "log", FACTOR_TWO
                     ),
                 ]
             if target is not None:
@@ -130,13 +124,13 @@ def _acceptance_at_target(tuned: Tuned, draws: Draws, target: float) -> list[Sta
     ]
 
 
-def _has_fixed_number_of_steps(at_thousandfold: Draws, at_tuned: Draws) -> bool:
+def _has_fixed_number_of_steps(huge_step: Draws, tuned_step: Draws) -> bool:
     """Whether draws take the same number of gradients at a thousandfold step as at the tuned step.
 
     The number must exceed one a draw. Otherwise a sampler that wrongly reports one gradient for
     every draw would be taken for a sampler with a fixed number of steps.
     """
     return bool(
-        np.all(at_thousandfold.gradients == at_tuned.gradients)
-        and np.all(at_thousandfold.gradients > NUM_SAMPLES)
+        np.all(huge_step.gradients == tuned_step.gradients)
+        and np.all(huge_step.gradients > NUM_SAMPLES)
     )
