@@ -1,4 +1,4 @@
-"""BlackJAX's NUTS with its staged adaptation; its users bring their own bijectors, so do we."""
+"""BlackJAX's NUTS with its staged adaptation, and the suite's bijectors: BlackJAX has none."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,22 +37,23 @@ _STATISTICS = ("num_integration_steps", "acceptance_rate", "is_divergent")
 
 @final
 class BlackJAXNUTS(Backend):
-    """`blackjax.staged_adaptation` over `blackjax.nuts`, one replicate a chain.
+    """BlackJAX's NUTS, through `blackjax.staged_adaptation` and `blackjax.nuts`.
 
-    A low-rank metric leaves as the (d, d) matrix that it stands for, and draws are made with that
-    matrix: the same momenta in law, kinetic energy and U-turns, so the same chain, at O(d²) a
-    step for O(d · rank).
+    Each replicate is one chain. A low-rank metric is returned as its full (d, d) matrix, and
+    draws use that matrix. The distribution of the momenta, the kinetic energy and the U-turn
+    criterion are unchanged, so the chain has the same distribution, but a step costs O(d²) instead
+    of O(d · rank).
     """
 
     name = "blackjax"
     requires = ("blackjax",)
     extra = "blackjax"
-    target_acceptance = 0.8  # its default
+    target_acceptance = 0.8  # the library's default
     supports_fixed_metric = True
     supports_initial_metric = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "fisher_diag": FISHER_DIAGONAL,
-        "diagonal": WELFORD_DIAGONAL,  # the last of those that suit one coordinate
+        "diagonal": WELFORD_DIAGONAL,  # listed last of the kinds that suit one coordinate
         "fisher_low_rank": FISHER_LOW_RANK,
         "cov_low_rank": COVARIANCE_LOW_RANK,
         "dense": WELFORD_DENSE,
@@ -61,7 +62,8 @@ class BlackJAXNUTS(Backend):
     def warm_up(self, request: WarmUpRequest) -> Tuned:
         recipe, supplied = _RECIPES[request.metric], request.inverse_mass_matrix
         if supplied is not None and not request.adapt_metric:
-            # a low-rank recipe would ignore it; without windows every recipe just keeps it
+            # a low-rank recipe ignores a supplied metric; these two return it unchanged if the
+            # schedule has no windows
             recipe = "welford_diag" if supplied.ndim == 1 else "welford_dense"
         elif supplied is not None and recipe.endswith("low_rank"):
             raise UsageError(f"blackjax: {request.metric} cannot start from a supplied metric")
@@ -90,7 +92,7 @@ class BlackJAXNUTS(Backend):
 
 
 def _totals(info: dict[str, Array]) -> dict[str, np.ndarray]:
-    """Statistics of each step, shape (R, steps), as those of a replicate, shape (R,)."""
+    """Reduce statistics of each step, shape (R, steps), to those of each replicate, shape (R,)."""
     return {
         "gradients": np.asarray(info["num_integration_steps"].sum(axis=1)),
         "acceptance": np.asarray(info["acceptance_rate"].mean(axis=1)),
@@ -99,7 +101,7 @@ def _totals(info: dict[str, Array]) -> dict[str, np.ndarray]:
 
 
 def _all_fast(num_steps: int) -> Array:
-    """A schedule that tunes the step size alone: every step is of the fast kind."""
+    """A schedule that tunes only the step size: every step is a fast step."""
     return jnp.zeros((num_steps, 2), dtype=int)
 
 
@@ -128,9 +130,9 @@ def _warm_up_program(recipe: str, num_warmup: int, adapt_metric: bool) -> Any:
 
 
 def _low_rank_core(recipe: str, num_warmup: int, dimension: int) -> Any:
-    """A low-rank recipe with a buffer for all the draws of a window, and at most d eigenvectors.
+    """A low-rank recipe with a buffer for all draws of a window, and at most d eigenvectors.
 
-    BlackJAX's own choices are wrong for both: docs/findings.md.
+    BlackJAX's defaults for both are unsuitable; see docs/findings.md.
     """
     from blackjax.adaptation.metric_recipes import lookup_recipe
 
@@ -142,7 +144,7 @@ def _low_rank_core(recipe: str, num_warmup: int, dimension: int) -> Any:
 
 
 def _matrix(sigma: Array, vectors: Array, values: Array) -> Array:
-    """`D (I + U (Λ - I) Uᵀ) D`, exactly symmetric."""
+    """The low-rank metric `D (I + U (Λ - I) Uᵀ) D` as a full, exactly symmetric matrix, (d, d)."""
     scaled = sigma[:, None] * vectors
     return jnp.diag(sigma**2) + (scaled * (values - 1.0)) @ scaled.T
 
@@ -151,7 +153,7 @@ def _matrix(sigma: Array, vectors: Array, values: Array) -> Array:
 def _sample_program(num_samples: int) -> Any:
     import blackjax
 
-    def keep(info: Any) -> dict[str, Array]:
+    def select(info: Any) -> dict[str, Array]:
         return {name: getattr(info, name) for name in _STATISTICS}
 
     def run(posterior: Posterior, key: Array, start: Array, metric: Array, step_size: Array) -> Any:
@@ -159,7 +161,7 @@ def _sample_program(num_samples: int) -> Any:
 
         def step(state: Any, key: Array) -> Any:
             state, info = nuts.step(key, state)
-            return state, (state.position, keep(info))
+            return state, (state.position, select(info))
 
         return jax.lax.scan(step, nuts.init(start), jax.random.split(key, num_samples))[1]
 

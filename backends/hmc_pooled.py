@@ -1,4 +1,4 @@
-"""Our own sampler with chains that are tuned together: one metric from the draws of all."""
+"""The suite's own sampler with pooled adaptation: one metric from the draws of many chains."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -19,14 +19,21 @@ from .hmc.metric import make_metric, oracle_shrinkage
 from .hmc.sampler import TARGET_ACCEPTANCE, warm_up
 from .hmc_static import HandRolledHMC, sample_by_chain, tuned_from
 
-SHORTEST = 50  # steps that leave room for windows, and for the step size between them
+# Fewest warm-up steps that leave room for windows, and for tuning the step size between them.
+SHORTEST = 50
 
 
 @final
 class PooledHMC(Backend):
-    """Each replicate is a group of chains from one start, which share all that is tuned.
+    """The HMC implementation in `backends/hmc/`, with C chains adapted together in each replicate.
 
-    A tenth of the steps is enough: what one chain would learn of its draws, many learn at once.
+    It calls `hmc.sampler.warm_up` with chains that start at the same point and share metric and
+    step size. The metric is estimated by `hmc.metric.oracle_shrinkage` from the draws of all
+    chains, so that each chain needs only a tenth of the requested warm-up steps.
+
+    Attributes:
+        chains: number of chains C of a replicate.
+        share: each chain takes one of so many requested steps.
     """
 
     name = "hmc-pooled"
@@ -36,8 +43,8 @@ class PooledHMC(Backend):
     has_accept_reject = True
     supports_fixed_metric = True
     supports_initial_metric = True
-    chains = 16  # of a replicate
-    share = 10  # of the steps asked for, each chain takes one in so many
+    chains = 16
+    share = 10
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": RUNNING_VARIANCE,
         "dense": POOLED_DENSE,
@@ -74,6 +81,6 @@ def _warm_up_program(chains: int) -> Any:
             positions = jnp.broadcast_to(start, (chains, len(start)))
             return warm_up(value_and_gradient, key, positions, metric, schedule, oracle_shrinkage)
 
-        return jax.lax.map(one, (keys, starts))  # one after the other: each is a batch already
+        return jax.lax.map(one, (keys, starts))  # in sequence, as each is already a batch of chains
 
     return compiled(run, (None, 0, 0, None, None))

@@ -1,4 +1,4 @@
-"""Our own sampler: static HMC with jittered path length, adapted by Stan's windows."""
+"""The suite's own sampler: static HMC with jittered path length and Stan's warm-up windows."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +22,11 @@ from .hmc.sampler import TARGET_ACCEPTANCE, WarmedUp, draw, warm_up
 
 @final
 class HandRolledHMC(Backend):
-    """HMC written out in `backends/hmc/`, with Stan's bijectors."""
+    """The HMC implementation in `backends/hmc/`, with Stan's bijectors.
+
+    It calls `hmc.sampler.warm_up` and `hmc.sampler.draw` with one chain for each replicate. The
+    metric is estimated by `hmc.metric.stan_shrinkage`.
+    """
 
     name = "hmc"
     requires = ("jax",)
@@ -57,7 +61,13 @@ class HandRolledHMC(Backend):
 
 
 def tuned_from(end: WarmedUp, window: int) -> Tuned:
-    """What warm-up of R replicates left behind; of each one, the position of its first chain."""
+    """Convert the warm-up of R replicates of C chains to the contract's arrays.
+
+    Args:
+        end: the result of warm-up, each field with a leading axis of R replicates. The position of
+            a replicate is that of its first chain; statistics are over all C chains.
+        window: number of draws from which the metric was estimated.
+    """
     return Tuned(
         inverse_mass_matrix=np.asarray(end.metric.inverse_mass_matrix),
         step_size=np.asarray(end.step_size),
@@ -70,7 +80,14 @@ def tuned_from(end: WarmedUp, window: int) -> Tuned:
 
 
 def sample_by_chain(case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-    """Draws of each replicate from one chain, with its own metric and step size."""
+    """Draw one chain for each replicate, with the metric and step size of that replicate.
+
+    Args:
+        case: the problem.
+        tuned: R tuned replicates.
+        keys: JAX random keys, shape (R,).
+        num_samples: number of draws of each chain.
+    """
     positions, info = _sample_program(num_samples)(
         case.posterior.on_device(),
         keys,

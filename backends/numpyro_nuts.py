@@ -29,12 +29,16 @@ from invmass.sampling.batching import compiled, replicated
 
 @final
 class NumPyroNUTS(Backend):
-    """NumPyro's own model language, bijectors and warm-up; each chain adapts alone."""
+    """NumPyro's NUTS, through `numpyro.infer.MCMC` with `numpyro.infer.NUTS`.
+
+    Models, densities and bijectors are NumPyro's own. The replicates are vectorised chains, each of
+    which adapts by itself.
+    """
 
     name = "numpyro"
     requires = ("numpyro",)
     extra = "numpyro"
-    target_acceptance = 0.8  # its default
+    target_acceptance = 0.8  # the library's default
     supports_fixed_metric = True
     supports_initial_metric = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
@@ -75,10 +79,10 @@ class NumPyroNUTS(Backend):
             and np.any(supplied != estimator.restrict(supplied))
         ):
             raise UsageError("numpyro: a supplied block metric must be zero outside its block")
-        usual = {bare: name for name, bare in self.unregularised.items()}
+        regularised_names = {bare: name for name, bare in self.unregularised.items()}
         program = _warm_up_program(
-            usual.get(request.metric, request.metric),
-            request.metric not in usual,
+            regularised_names.get(request.metric, request.metric),
+            request.metric not in regularised_names,
             request.adapt_metric,
             request.num_warmup,
         )
@@ -90,7 +94,7 @@ class NumPyroNUTS(Backend):
         return Tuned(**state, **_totals(fields), window=window if request.adapt_metric else 0)
 
     def sample(self, case: Case, tuned: Tuned, keys: jax.Array, num_samples: int) -> Draws:
-        # to draw, a block metric is a dense one with zeros in it
+        # for sampling, a block metric is passed as a dense metric with zeros
         metric = "dense" if tuned.inverse_mass_matrix.ndim == 3 else "diagonal"
         position, fields = _sample_program(metric, num_samples)(
             case.posterior.on_device(),
@@ -106,7 +110,7 @@ _FIELDS = ("num_steps", "accept_prob", "diverging")
 
 
 def _totals(fields: dict[str, Array]) -> dict[str, np.ndarray]:
-    """Statistics of each step, shape (R, steps), as those of a replicate, shape (R,)."""
+    """Reduce statistics of each step, shape (R, steps), to those of each replicate, shape (R,)."""
     return {
         "gradients": np.asarray(fields["num_steps"].sum(axis=1)),
         "acceptance": np.asarray(fields["accept_prob"].mean(axis=1)),
@@ -134,9 +138,9 @@ def _warm_up_program(metric: str, regularise: bool, adapt: bool, num_warmup: int
             chain_method="vectorized",
             progress_bar=False,
         )
-        beginnings = keys, jax.vmap(posterior.unflatten)(starts)
-        single = len(starts) == 1  # NumPyro's chains have no axis if there is but one
-        key, start = jax.tree.map(lambda x: x[0], beginnings) if single else beginnings
+        keys_and_starts = keys, jax.vmap(posterior.unflatten)(starts)
+        single = len(starts) == 1  # NumPyro has no axis of chains for a single chain
+        key, start = jax.tree.map(lambda x: x[0], keys_and_starts) if single else keys_and_starts
         mcmc.warmup(key, posterior, init_params=start, extra_fields=_FIELDS, collect_warmup=True)
         last = mcmc.last_state
         end = last.z, last.adapt_state.inverse_mass_matrix, last.adapt_state.step_size
@@ -180,7 +184,7 @@ def _sample_program(metric: str, num_samples: int) -> Any:
 
 
 def _model(posterior: Posterior) -> None:
-    """Any posterior as a NumPyro model."""
+    """The NumPyro model of a posterior."""
     import numpyro
 
     x: dict[str, Array] = {}
@@ -195,7 +199,7 @@ def _prior(site: Site, x: Sites) -> Any:
     return distribution.expand(site.shape).to_event(len(site.shape))
 
 
-_SAME_NAME = (  # and the same parameters in the same order
+_SAME_NAME = (  # NumPyro has the same name and the same parameters in the same order
     families.Normal, families.Uniform, families.HalfNormal, families.Dirichlet, families.Beta,
     families.Exponential, families.Gamma, families.InverseGamma, families.HalfCauchy,
     families.LogNormal, families.StudentT, families.LKJ, families.Poisson,
@@ -203,7 +207,7 @@ _SAME_NAME = (  # and the same parameters in the same order
 
 
 def _lower(family: Distribution) -> Any:
-    """The NumPyro distribution of a family."""
+    """The NumPyro distribution that corresponds to a family."""
     import numpyro.distributions as dist
 
     match family:
@@ -224,12 +228,12 @@ def _lower(family: Distribution) -> Any:
 
 
 def _dense_mass(posterior: Posterior, metric: str) -> bool | list[tuple[str, ...]]:
-    """NumPyro's option of that name."""
+    """NumPyro's option `dense_mass` for a metric kind."""
     return [block_sites(posterior.sites)] if metric == "block" else metric == "dense"
 
 
 def _split(matrix: Array, posterior: Posterior, metric: str) -> dict[tuple[str, ...], Array]:
-    """M⁻¹, (d,) or (d, d), as NumPyro takes it: by the tuples of sites that are held together."""
+    """Convert M⁻¹, (d,) or (d, d), to NumPyro's dictionary by tuples of jointly adapted sites."""
     if metric != "block":
         sites = tuple(sorted(posterior.sites))
         index = _coordinates(posterior, sites)
@@ -256,5 +260,5 @@ def _joined(parts: dict[tuple[str, ...], Array], posterior: Posterior, metric: s
 
 
 def _coordinates(posterior: Posterior, sites: tuple[str, ...]) -> np.ndarray:
-    """Where the coordinates of these sites stand in declared order."""
+    """Indices, in declared order, of the coordinates of these sites."""
     return np.concatenate([np.r_[posterior.slices[name]] for name in sites])

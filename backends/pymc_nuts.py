@@ -1,4 +1,4 @@
-"""PyMC's NUTS, in Python, on a flat prior and a potential that is the log density of a case."""
+"""PyMC's NUTS, on a model with a flat prior and the log density of a case as its potential."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,26 +19,31 @@ from invmass.model.case import Case
 from invmass.sampling.backend import Backend, Draws, Tuned, Unsupported, WarmUpRequest
 from invmass.sampling.host_density import imported, log_density, seeds
 
-Chain = dict[str, np.ndarray]  # by draw; and the metric at the end
+Chain = dict[str, np.ndarray]  # draws, their statistics, and the final metric, by name
 
-WINDOW, DISCARDED, WEIGHT = 101, 50, 10  # its defaults; the first metric counts as so many draws
+# PyMC's defaults: length of the first window, number of initial draws that a diagonal metric
+# discards, and number of draws that the initial metric counts as.
+WINDOW, DISCARDED, WEIGHT = 101, 50, 10
 
 
 @final
 class PyMCNUTS(Backend):
-    """`pymc.sample` with `pymc.NUTS`, all replicates as chains in one process."""
+    """PyMC's NUTS, through `pymc.sample` with a `pymc.NUTS` step and a `quadpotential` metric.
+
+    Each replicate is one chain; all of them run one after the other in one process.
+    """
 
     name = "pymc"
     requires = ("pymc",)
     extra = "pymc"
-    target_acceptance = 0.8  # its default
+    target_acceptance = 0.8  # the library's default
     supports_fixed_metric = True
     supports_initial_metric = True
     estimators: ClassVar[Mapping[str, Estimator]] = {
         "diagonal": BIASED_VARIANCE,
         "dense": RUNNING_COVARIANCE,
     }
-    default_cases = frozenset({"gaussian_mean"})  # each step is taken in Python
+    default_cases = frozenset({"gaussian_mean"})  # each leapfrog step runs in Python
     default_tier = "full"
     unsupported: ClassVar[Mapping[str, tuple[Unsupported, str]]] = {
         "fisher_diag": (
@@ -79,7 +84,7 @@ class PyMCNUTS(Backend):
             for seed, start, metric, step_size in replicates
             for chain in _run(
                 case, _fixed(metric), start[None], [seed], 0, num_samples,
-                # which it divides by the fourth root of the dimension
+                # PyMC divides this scale by the fourth root of the dimension
                 step_scale=float(step_size) * case.dimension**0.25, adapt_step_size=False,
             )
         ]  # fmt: skip
@@ -89,28 +94,35 @@ class PyMCNUTS(Backend):
 
 
 def window(dense: bool, num_warmup: int) -> int:
-    """Draws from which the last metric of a warm-up was estimated; 0 if there was none.
+    """Number of draws from which the last metric of a warm-up was estimated; 0 if there was none.
 
-    Every draw, but for the first of a diagonal metric, enters two estimates. At the end of a
-    window the older is dropped for the younger, and a new one begun. Windows are of the same length
-    for a diagonal metric, and double for a dense one. Source: PyMC 5.28, `quadpotential.py`,
-    `update` of `QuadPotentialDiagAdapt` and of `QuadPotentialFullAdapt`.
+    Every draw enters two estimates, except the first `DISCARDED` draws for a diagonal metric. At
+    the end of a window the younger estimate replaces the older one, and a new one starts. Windows
+    have a constant length for a diagonal metric, and each is twice as long as the one before for a
+    dense metric.
+
+    Source: PyMC 5.28, `quadpotential.py`, `update` of `QuadPotentialDiagAdapt` and of
+    `QuadPotentialFullAdapt`.
+
+    Args:
+        dense: whether the metric is dense.
+        num_warmup: number of warm-up steps.
     """
-    older = younger = used = begun = 0
+    older = younger = used = window_start = 0
     length = WINDOW
     for draw in range(num_warmup):
         if dense or draw > DISCARDED:
             older, younger = older + 1, younger + 1
         if draw > WINDOW:
             used = older
-        if draw - begun == length:
-            older, younger, begun = younger, 0, draw
+        if draw - window_start == length:
+            older, younger, window_start = younger, 0, draw
             length *= 2 if dense else 1
     return used
 
 
 def _adaptive(dense: bool, dimension: int, first: np.ndarray | None) -> Any:
-    """What `adapt_diag` and `adapt_full` begin with; or with another first metric."""
+    """PyMC's adaptive metric, as for `adapt_diag` or `adapt_full`, with an optional initial M⁻¹."""
     quadpotential = imported("pymc.step_methods.hmc.quadpotential")
     mean = np.zeros(dimension)
     if not dense:
@@ -123,14 +135,15 @@ def _adaptive(dense: bool, dimension: int, first: np.ndarray | None) -> Any:
 
 
 def _fixed(metric: np.ndarray | None) -> Any:
+    """PyMC's fixed metric M⁻¹, shape (d,) or (d, d)."""
     quadpotential = imported("pymc.step_methods.hmc.quadpotential")
-    held = np.asarray(metric, dtype=np.float64)
-    kind = quadpotential.QuadPotentialDiag if held.ndim == 1 else quadpotential.QuadPotentialFull
-    return kind(held)
+    matrix = np.asarray(metric, dtype=np.float64)
+    kind = quadpotential.QuadPotentialDiag if matrix.ndim == 1 else quadpotential.QuadPotentialFull
+    return kind(matrix)
 
 
 def _metric(potential: Any, dimension: int) -> np.ndarray:
-    """M⁻¹ by what it makes of momenta: the velocity is M⁻¹ p."""
+    """M⁻¹, shape (d,) or (d, d), from the velocities M⁻¹ p of unit momenta p."""
     from pymc.step_methods.hmc.quadpotential import QuadPotentialFull
 
     if not isinstance(potential, QuadPotentialFull):
@@ -147,31 +160,31 @@ def _run(
     draws: int,
     **settings: Any,
 ) -> list[Chain]:
-    """One chain from each start, with its statistics, warm-up and after.
+    """One chain from each starting point: draws and statistics, of warm-up and after it.
 
-    Each is sampled by itself, in coordinates that begin at its start: the mean that PyMC's
-    adaptation begins with is where chains start, and there it is the origin.
+    Each chain runs by itself, in coordinates relative to its starting point. PyMC starts its
+    adaptation with a mean at the starting point, which is the origin in these coordinates.
     """
     import pymc
 
     model, origin = _model(case, jnp.zeros(()).dtype)
-    beginning = {"z": np.zeros(case.dimension)}
-    step = pymc.NUTS(potential=potential, model=model, initial_point=beginning, **settings)
-    fresh = step.sampling_state
+    initial_point = {"z": np.zeros(case.dimension)}
+    step = pymc.NUTS(potential=potential, model=model, initial_point=initial_point, **settings)
+    initial_sampling_state = step.sampling_state
     chains = []
     for start, seed in zip(starts, chain_seeds, strict=True):
-        told: dict[str, list[Any]] = {name: [] for name in ("z", "metric", *_TOLD)}
+        recorded: dict[str, list[Any]] = {name: [] for name in ("z", "metric", *_STATISTICS)}
 
-        def listen(trace: Any, draw: Any, told: dict[str, list[Any]] = told) -> None:
+        def record_draw(trace: Any, draw: Any, recorded: dict[str, list[Any]] = recorded) -> None:
             (statistics,) = draw.stats
-            told["z"].append(draw.point["z"])
-            for name in _TOLD:
-                told[name].append(statistics[name])
+            recorded["z"].append(draw.point["z"])
+            for name in _STATISTICS:
+                recorded[name].append(statistics[name])
             if draw.draw_idx == tune - 1:
-                told["metric"].append(_metric(step.potential, case.dimension))
+                recorded["metric"].append(_metric(step.potential, case.dimension))
 
         origin[:] = start
-        step.sampling_state = fresh
+        step.sampling_state = initial_sampling_state
         pymc.sample(
             draws=draws,
             tune=tune,
@@ -179,40 +192,41 @@ def _run(
             cores=1,
             step=step,
             model=model,
-            initvals=beginning,
+            initvals=initial_point,
             random_seed=np.random.default_rng(seed),
-            callback=listen,
+            callback=record_draw,
             progressbar=False,
             quiet=True,
             compute_convergence_checks=False,
             return_inferencedata=False,
         )
-        chain = {name: np.asarray(values) for name, values in told.items()}
+        chain = {name: np.asarray(values) for name, values in recorded.items()}
         chains.append(chain | {"z": origin + chain["z"]})
     return chains
 
 
-_TOLD = ("step_size_bar", "tree_size", "mean_tree_accept", "diverging")
+_STATISTICS = ("step_size_bar", "tree_size", "mean_tree_accept", "diverging")
 
 
 @cache
 def _model(case: Case, dtype: Any) -> tuple[Any, np.ndarray]:
-    """The log density about an origin, and that origin, which is moved from chain to chain.
+    """A PyMC model of the log density relative to an origin, and that origin, shape (d,).
 
-    Made once for each ambient precision, `dtype`, which it depends on.
+    The origin is overwritten for each chain. The model depends on the ambient precision `dtype` and
+    is built once for each.
     """
     import pymc
     import pytensor.tensor as pt
     from pytensor.graph import Op
 
-    called, origin = log_density(case), np.zeros(case.dimension)
+    density_and_gradient, origin = log_density(case), np.zeros(case.dimension)
 
     class LogDensity(Op):
         itypes: ClassVar = [pt.dvector]
         otypes: ClassVar = [pt.dscalar, pt.dvector]
 
         def perform(self, node: Any, inputs: Any, outputs: Any) -> None:
-            value, gradient = called(origin + inputs[0])
+            value, gradient = density_and_gradient(origin + inputs[0])
             outputs[0][0], outputs[1][0] = np.asarray(value), gradient
 
         def grad(self, inputs: Any, gradients: Any) -> list[Any]:
@@ -225,7 +239,7 @@ def _model(case: Case, dtype: Any) -> tuple[Any, np.ndarray]:
 
 
 def _totals(chains: Sequence[Chain], part: slice) -> dict[str, np.ndarray]:
-    """Each trajectory takes a gradient where it starts, and one for each of its leapfrogs."""
+    """Statistics of each chain; a trajectory takes a gradient at its start and one per leapfrog."""
     return {
         "gradients": np.stack([np.sum(chain["tree_size"][part] + 1) for chain in chains]),
         "acceptance": np.stack([np.mean(chain["mean_tree_accept"][part]) for chain in chains]),

@@ -1,9 +1,9 @@
 """TensorFlow Probability's NUTS on JAX.
 
-The diagonal metric is tuned by `windowed_adaptive_nuts`. A dense one is not offered by the
-library; it is composed here from its parts: `PreconditionedNoUTurnSampler` under
+The diagonal metric is tuned by `windowed_adaptive_nuts`. The library has no warm-up for a dense
+metric, so it is composed here from parts of the library: `PreconditionedNoUTurnSampler` under
 `DualAveragingStepSizeAdaptation`, momenta from `MultivariateNormalPrecisionFactorLinearOperator`,
-and a `RunningCovariance` that starts anew in each of Stan's windows.
+and a `RunningCovariance` that is reset in each of Stan's windows.
 """
 
 import dataclasses
@@ -30,12 +30,17 @@ from .hmc.metric import MIN_DRAWS_PER_DIM, variances_of_few
 
 Density = Callable[[Array], Array]  # the log density of a position, shape (d,)
 
-_TARGET_ACCEPTANCE = 0.85  # that of windowed_adaptive_nuts
+_TARGET_ACCEPTANCE = 0.85  # the default of windowed_adaptive_nuts
 
 
 @final
 class TFPNUTS(Backend):
-    """TFP's own joint distribution, bijectors and sampler; each replicate is a call of its own."""
+    """TFP's NUTS, through `windowed_adaptive_nuts` and `PreconditionedNoUTurnSampler`.
+
+    Densities and bijectors are those of a `JointDistributionCoroutineAutoBatched`. Each replicate
+    is one chain that adapts by itself. A dense or supplied metric uses the composed warm-up that
+    the module describes.
+    """
 
     name = "tfp"
     requires = ("tfp-nightly",)
@@ -90,7 +95,7 @@ class TFPNUTS(Backend):
 
 
 def _log_density(posterior: Posterior) -> Callable[[Array], Array]:
-    """The density that `windowed_adaptive_nuts` makes of a joint distribution, of a vector z."""
+    """The log density of z, shape (d,), as `windowed_adaptive_nuts` derives it from the model."""
     pinned = _pinned(posterior)
     bijector = pinned.experimental_default_event_space_bijector()
     structure = type(pinned.event_shape)
@@ -146,15 +151,15 @@ def _composed_program() -> Any:
         posterior: Posterior, key: Array, start: Array, initial: Array, schedule: Schedule
     ) -> dict[str, Array]:
         log_density, num_warmup = _log_density(posterior), len(schedule.collects)
-        nothing = tfp.experimental.stats.RunningCovariance.from_shape(
+        no_draws = tfp.experimental.stats.RunningCovariance.from_shape(
             start.shape, dtype=start.dtype, event_ndims=1
         )
-        step = _adaptation_step(log_density, num_warmup, nothing, jnp.ones((), start.dtype))
+        step = _adaptation_step(log_density, num_warmup, no_draws, jnp.ones((), start.dtype))
         half = 0.5 * jnp.ones((), start.dtype)
         results = _bootstrap(_adapting(log_density, num_warmup, initial, half), start)
         keys = jax.random.split(key, num_warmup)
         (z, results, inverse_mass_matrix, _), statistics = jax.lax.scan(
-            step, (start, results, initial, nothing), (keys, *schedule)
+            step, (start, results, initial, no_draws), (keys, *schedule)
         )
         return {
             "inverse_mass_matrix": inverse_mass_matrix,
@@ -166,20 +171,20 @@ def _composed_program() -> Any:
     return replicated(run, (None, 0, 0, None, None))
 
 
-def _adaptation_step(log_density: Density, num_warmup: int, nothing: Any, unit: Array) -> Any:
-    """One step of the composed warm-up, as `jax.lax.scan` takes it.
+def _adaptation_step(log_density: Density, num_warmup: int, no_draws: Any, unit: Array) -> Any:
+    """The step function of the composed warm-up, for `jax.lax.scan`.
 
     Args:
-        log_density: of one position, shape (d,).
+        log_density: log density at one position, shape (d,).
         num_warmup: number of warm-up steps.
-        nothing: a running covariance without draws.
+        no_draws: a running covariance without draws.
         unit: 1 in the precision of the positions.
     """
 
     def step(carry: Any, inputs: Any) -> Any:
         z, results, inverse_mass_matrix, covariance = carry
         key, collects, ends_window = inputs
-        # a TFP distribution cannot be carried through a scan: it is made anew from M⁻¹
+        # a scan cannot carry a TFP distribution, so it is rebuilt from M⁻¹ in each step
         momentum = _momentum(log_density, z, inverse_mass_matrix, unit)
         results = _with_inner(results, momentum_distribution=momentum)
         kernel = _adapting(log_density, num_warmup, inverse_mass_matrix, unit)
@@ -196,11 +201,11 @@ def _adaptation_step(log_density: Density, num_warmup: int, nothing: Any, unit: 
             target_log_prob=nuts.target_log_prob,
             grads_target_log_prob=nuts.grads_target_log_prob,
         )
-        renewed = (restarted, estimate, nothing)
+        after_window = (restarted, estimate, no_draws)
         unchanged = (
             _with_inner(results, momentum_distribution=None), inverse_mass_matrix, covariance
         )  # fmt: skip
-        return (z, *_where(ends_window, renewed, unchanged)), _statistics(nuts)
+        return (z, *_where(ends_window, after_window, unchanged)), _statistics(nuts)
 
     return step
 
@@ -208,7 +213,7 @@ def _adaptation_step(log_density: Density, num_warmup: int, nothing: Any, unit: 
 def _adapting(
     log_density: Density, num_warmup: int, inverse_mass_matrix: Array, step_size: Array
 ) -> Any:
-    """NUTS with one metric, whose step size is tuned by dual averaging."""
+    """NUTS with a fixed metric and a step size that is tuned by dual averaging."""
     import tensorflow_probability.substrates.jax as tfp
 
     return tfp.mcmc.DualAveragingStepSizeAdaptation(
@@ -219,17 +224,17 @@ def _adapting(
 
 
 def _momentum(log_density: Density, z: Array, inverse_mass_matrix: Array, step_size: Array) -> Any:
-    """The distribution of the momentum, from the bare kernel.
+    """The momentum distribution, from a kernel without step-size adaptation.
 
-    A kernel that is wrapped in an adaptation is copied, and the copy loses its momentum
-    distribution (docs/findings.md).
+    The adaptation copies the kernel that it wraps, and the copy loses its momentum distribution
+    (docs/findings.md).
     """
     bare = _nuts(log_density, step_size, inverse_mass_matrix)
     return bare.bootstrap_results(z).momentum_distribution
 
 
 def _bootstrap(kernel: Any, z: Array) -> Any:
-    """The first results of a kernel, without the distribution, which a scan cannot carry."""
+    """Initial results of a kernel, without the momentum distribution, which a scan cannot carry."""
     return _with_inner(kernel.bootstrap_results(z), momentum_distribution=None)
 
 
@@ -257,7 +262,7 @@ def _sample_program(num_samples: int) -> Any:
 
 
 def _nuts(log_density: Callable[[Array], Array], step_size: Array, metric: Array) -> Any:
-    """TFP's NUTS whose momenta have covariance M, given M⁻¹ diagonal or dense."""
+    """TFP's NUTS with momenta from N(0, M), given M⁻¹ of shape (d,) or (d, d)."""
     import tensorflow_probability.substrates.jax as tfp
 
     operators = tfp.tf2jax.linalg
@@ -296,7 +301,7 @@ def _totals(statistics: dict[str, Array]) -> dict[str, Array]:
 
 
 def _joint(posterior: Posterior) -> Any:
-    """The posterior as a TFP joint distribution, sites first, in declared order."""
+    """The posterior as a TFP joint distribution: the sites in declared order, then the data."""
     import tensorflow_probability.substrates.jax as tfp
 
     tfd = tfp.distributions
@@ -335,7 +340,7 @@ def _prior(site: Site, x: Sites, name: str | None = None) -> Any:
     return tfp.distributions.Sample(base, site.shape, name=name)
 
 
-_SAME_NAME = (  # and the same parameters in the same order
+_SAME_NAME = (  # TFP has the same name and the same parameters in the same order
     families.Normal, families.Uniform, families.HalfNormal, families.Dirichlet, families.Beta,
     families.Exponential, families.Gamma, families.InverseGamma, families.LogNormal,
     families.StudentT, families.TruncatedNormal, families.Bernoulli, families.Poisson,
@@ -343,7 +348,7 @@ _SAME_NAME = (  # and the same parameters in the same order
 
 
 def _lower(family: Distribution) -> Any:
-    """The TFP distribution of a family."""
+    """The TFP distribution that corresponds to a family."""
     import tensorflow_probability.substrates.jax as tfp
 
     tfd, tfb = tfp.distributions, tfp.bijectors

@@ -1,6 +1,6 @@
-"""Fixtures of the checks: which cells there are, and how a verdict is settled.
+"""Fixtures of the checks: the cells, and the judging of claims.
 
-JAX is configured here and never in the plugin, which every pytest session loads.
+JAX is configured here and not in the plugin, because every pytest session loads the plugin.
 """
 
 import gc
@@ -51,7 +51,7 @@ _NO_TURN = SimpleNamespace(params={})
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All timings have their turn before any has its next."""
+    """Run the first turn of all timings, then the second turn of all timings, and so on."""
     items.sort(key=lambda item: getattr(item, "callspec", _NO_TURN).params.get("turn", 0))
 
 
@@ -69,10 +69,10 @@ def _jax(request: pytest.FixtureRequest) -> Iterator[None]:
     if problem:
         pytest.skip(problem)
     yield
-    gc.freeze()  # when pytest ends it collects garbage again and again, among millions of objects
+    gc.freeze()  # pytest collects garbage repeatedly at exit, which is slow with so many objects
 
 
-_latest: dict[str, Backend] = {}  # of this process
+_latest: dict[str, Backend] = {}  # the backend of the latest cell in this process
 
 
 @pytest.fixture(scope="session")
@@ -84,17 +84,17 @@ def experiment(request: pytest.FixtureRequest) -> Iterator[Experiment]:
         pytest.skip(reason)
     settings = settings_from(lambda name: option(request.config, name))
     case = all_cases()[cell.case]
-    if _latest.get("backend", backend) is not backend:  # which has programs of its own
+    if _latest.get("backend", backend) is not backend:  # compiled programs are not shared
         jax.clear_caches()
     _latest["backend"] = backend
     yield Experiment(case, backend, cell.metric, settings, cell.chains)
-    if case.tier != "quick":  # few of these share programs; all of them together fill the memory
+    if case.tier != "quick":  # few of these share compiled programs, which would fill the memory
         jax.clear_caches()
 
 
 @pytest.fixture
 def settle(request: pytest.FixtureRequest, experiment: Experiment) -> Settle:
-    """Judge a claim and record the verdict; fail the test unless it is a pass."""
+    """A function that judges a claim, records the verdict, and fails the test unless it passes."""
     before = experiment.library_seconds
 
     def settle(name: str) -> None:
@@ -113,7 +113,7 @@ def settle(request: pytest.FixtureRequest, experiment: Experiment) -> Settle:
 
 @pytest.fixture
 def record_timing(request: pytest.FixtureRequest, experiment: Experiment) -> Any:
-    """Keep a timing as a row, beside what pytest-benchmark keeps."""
+    """A function that records a timing as a row, and in the report of pytest-benchmark."""
     phase = request.node.get_closest_marker(TIMING).args[0]
 
     def record(timing: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
-"""Posteriors that no point describes: M⁻¹ and the inverse Fisher at the truth must differ.
+"""Posteriors far from Gaussian, where M⁻¹ must differ from the inverse Fisher at the truth.
 
-In one of them there is nothing for M⁻¹ to be: warm-up estimates a variance that is infinite.
+One of them has an infinite variance, so that the estimator of warm-up has no limit.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from invmass.model.posterior import Observation, Site
 
 
 def far_from_gaussian() -> Iterator[Case]:
-    """Pressed against a bound, bent like a banana, and without a variance."""
+    """A posterior pressed against a bound, a banana, and one with an infinite variance."""
     yield Case(
         "pressed",
         "y ~ N(x, 2), y = 0.5; x ~ Uniform(0, 40)",

@@ -1,4 +1,4 @@
-"""Gaussian likelihoods with a fixed covariance: the notebook's and the lecture's posteriors."""
+"""Gaussian likelihoods with a fixed covariance: the posteriors of the notebook and the lecture."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Sites whose priors depend on other sites: eight schools, stated in two ways, and a funnel."""
+"""Hierarchical models: eight schools, centred and non-centred, and Neal's funnel."""
 
 from collections.abc import Iterator
 
@@ -18,11 +18,11 @@ _ERRORS = np.array([15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0])
 
 
 def hierarchies() -> Iterator[Case]:
-    """Eight schools, centred and not, under a prior that keeps τ from zero; Neal's funnel."""
+    """Eight schools, centred and non-centred, with τ bounded away from zero; Neal's funnel."""
     about = "y ~ N(θ, σ) in 8 schools; μ ~ N(0, 20), τ ~ N(10, 1.5) between 1 and 30"
     spread, mean = 10.0, 8.0
-    alike = np.zeros(len(_EFFECTS))  # where schools differ the joint curvature is indefinite
-    # bound from below: where τ may be tiny, NumPyro loses warm-ups (docs/findings.md)
+    alike = np.zeros(len(_EFFECTS))  # with unequal effects the joint curvature is indefinite
+    # τ has a lower bound because NumPyro's warm-up can fail for tiny τ (docs/findings.md)
     above_one = TruncatedNormal(10.0, 1.5, 1.0, 30.0)
     around_mean = ConditionalPrior(lambda x: Normal(x["mean"], x["spread"]))
     top = {"spread": Site(above_one), "mean": Site(Normal(0.0, 20.0))}

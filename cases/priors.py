@@ -1,8 +1,9 @@
-"""Priors without data, one of each family: what a metric must be when nothing else is known.
+"""Priors without data, one for each family of distributions.
 
-Nowhere is the inverse Fisher information at a point further from what warm-up estimates, and
-nowhere do the libraries differ more: each unconstrains a site in its own way. The variance of z,
-the information and their ratio are known in closed form for many (tests/test_priors.py).
+Here the inverse Fisher information at a point is furthest from the variance that warm-up
+estimates, and the libraries differ most, because each has its own unconstraining transforms. Many
+of these priors have closed forms for the variance of z, the information and their ratio
+(tests/test_priors.py).
 """
 
 from collections.abc import Iterator
@@ -14,8 +15,8 @@ from invmass.model.case import Case
 from invmass.model.distributions import Array, Distribution
 from invmass.model.posterior import Site
 
-# Each with x* where the density of z is largest if positive values are unconstrained by log,
-# intervals by logit.
+# Summary, prior and x* of each. The point x* is the mode of the density of z if positive values
+# are unconstrained by log and intervals by logit.
 _PRIORS: dict[str, tuple[str, Distribution, Array]] = {
     "normal": ("N(30, 2)", families.Normal(30.0, 2.0), 30.0),
     "uniform": ("Uniform(-3, 7)", families.Uniform(-3.0, 7.0), 2.0),
@@ -46,11 +47,11 @@ _PRIORS: dict[str, tuple[str, Distribution, Array]] = {
 }
 
 
-_SHORT_TAILED = ("log_normal", "beta", "ordered", "gamma")  # a simplex has mixed_sites
+_SHORT_TAILED = ("log_normal", "beta", "ordered", "gamma")  # mixed_sites has the simplex
 
 
 def prior_only() -> Iterator[Case]:
-    """Some families together, as independent sites, and then a case for each."""
+    """One case with several families as independent sites, and one case for each family."""
     chosen = {name: _PRIORS[name] for name in _SHORT_TAILED}
     yield Case(
         "priors",

@@ -1,6 +1,6 @@
-"""Models of real data; each file in `data/` says where its numbers come from.
+"""Models of real data; each file in `data/` gives its source.
 
-`truth` is where the likelihood is largest, or with a prior that matters the posterior, rounded.
+`truth` is the rounded maximum of the likelihood, or of the posterior if the prior is informative.
 """
 
 from collections.abc import Iterator
@@ -86,7 +86,7 @@ def _linear_regression(
         name,
         f"{summary}; β ~ N(0, 100), σ ~ N(0, 20) between 0.5 and 50",
         sites={
-            # bound from below: where σ may be tiny, NumPyro loses warm-ups (docs/findings.md)
+            # σ has a lower bound because NumPyro's warm-up can fail for tiny σ (docs/findings.md)
             "spread": Site(TruncatedNormal(0.0, 20.0, 0.5, 50.0)),
             "coefficients": Site(Normal(0.0, 100.0), np.shape(truth["coefficients"])),
         },
@@ -135,7 +135,7 @@ def _gaussian_process() -> Case:
 
 
 def _read(name: str) -> tuple[np.ndarray, str]:
-    """A table, and where it comes from; the last line of the file's head names its columns."""
+    """A table and its source, from the file's header, whose last line names the columns."""
     path = Path(__file__).parent / "data" / f"{name}.csv"
     head = [line[2:] for line in path.read_text(encoding="utf-8").splitlines() if line[0] == "#"]
     return np.loadtxt(path, delimiter=","), " ".join(head[:-1])

@@ -1,4 +1,4 @@
-"""Fits of curves to data: a quadratic with known noise, and a line with every kind of site."""
+"""Curves fitted to data: a quadratic with known noise, and a model with every kind of site."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ from .univariate import normal_scores
 
 
 def curves() -> Iterator[Case]:
-    """The quadratic fit, and the case with a real, a positive, an interval and a simplex site."""
+    """The quadratic fit, and a case with a real, a positive, an interval and a simplex site."""
     t = np.linspace(-1.0, 2.0, 20)
     design = np.stack([np.ones_like(t), t, t**2], axis=1)
     coefficients = np.array([4.0, -30.0, 15.0])
@@ -39,7 +39,7 @@ def curves() -> Iterator[Case]:
 
 
 def _mixed_sites() -> Case:
-    """Scales from 0.01 to 100; the declared order is not the sorted one."""
+    """A case with scales from 0.01 to 100, whose declared order of sites is not alphabetical."""
     t = np.linspace(-1.0, 2.0, 12)
     design = np.stack([np.ones_like(t), 3_000.0 * t, t**2], axis=1)
     level, bend, gain, shares = 500.0, 1_000.0, 0.8, np.array([0.5, 0.3, 0.2])
@@ -67,7 +67,7 @@ def _mixed_sites() -> Case:
 
 
 def _residuals(design: np.ndarray) -> np.ndarray:
-    """Noise of unit mean square that no column of `design` explains, so that the fit is exact."""
+    """Noise of unit mean square orthogonal to the columns of `design`, so that the fit is exact."""
     scores = normal_scores(len(design))
     scores = np.random.default_rng(0).permutation(scores)
     scores = scores - design @ np.linalg.lstsq(design, scores, rcond=None)[0]

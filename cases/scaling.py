@@ -10,13 +10,13 @@ from invmass.model.case import Case
 from invmass.model.distributions import Array, Normal
 from invmass.model.posterior import Observation, Site, Sites
 
-_CORRELATION = 0.5  # of neighbours
+_CORRELATION = 0.5  # between neighbours
 _DIMENSIONS = (2, 10, 50, 100, 1000)
 _CONDITIONS = (1e2, 1e4, 1e6)
 
 
 def gaussians() -> Iterator[Case]:
-    """Neighbours correlate by a half; the scales, geometric, come in no order."""
+    """Gaussians with neighbour correlations of 0.5 and geometric scales in random order."""
     for dimension, condition in product(_DIMENSIONS, _CONDITIONS):
         half, signs = dimension // 2, (-1.0) ** np.arange(dimension)
         scale = np.random.default_rng(dimension).permutation(
@@ -41,7 +41,7 @@ def gaussians() -> Iterator[Case]:
             truth={"second": centre[:half], "first": centre[half:]},
             gaussian=("second", "first"),
             prior_informs=True,
-            tier="named" if dimension == 1000 and condition > 1e2 else "full",  # ten minutes
+            tier="named" if dimension == 1000 and condition > 1e2 else "full",  # takes ten minutes
         )
 
 
@@ -49,10 +49,10 @@ _PAIRS, _ALONE, _PAIRED = 5, 6, 0.8
 
 
 def paired() -> Iterator[Case]:
-    """Sixteen coordinates of which ten correlate in pairs: as many eigenvalues are far from one.
+    """Sixteen coordinates, ten of which are correlated in pairs: ten eigenvalues are far from one.
 
-    A metric of ten eigenvectors is the dense one here, and one that is content with fewer, or that
-    keeps others, is not.
+    A low-rank metric with these ten eigenvectors equals the dense metric. One with fewer or other
+    eigenvectors does not.
     """
     dimension = 2 * _PAIRS + _ALONE
     scale = np.random.default_rng(0).permutation(np.geomspace(0.1, 10.0, dimension))
@@ -83,7 +83,7 @@ def paired() -> Iterator[Case]:
 
 
 def _unpair(u: Array) -> Array:
-    """What is new in each entry, the second of a pair given the first; in standard deviations."""
+    """Standardised residuals of each entry, the second of a pair conditional on the first."""
     first, second, alone = u[:_PAIRS], u[_PAIRS : 2 * _PAIRS], u[2 * _PAIRS :]
     new = (second - _PAIRED * first) / np.sqrt(1 - _PAIRED**2)
     return u.__array_namespace__().concat([first, new, alone])
@@ -94,6 +94,6 @@ def _innovations(x: Sites, scale: Array) -> Array:
 
 
 def _whiten(u: Array) -> Array:
-    """What is new in each entry of an autoregressive sequence, in standard deviations."""
+    """Standardised innovations of an autoregressive sequence."""
     new = (u[1:] - _CORRELATION * u[:-1]) / np.sqrt(1 - _CORRELATION**2)
     return u.__array_namespace__().concat([u[:1], new])

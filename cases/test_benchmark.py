@@ -1,7 +1,8 @@
-"""What does it cost? Compilation, warm-up and sampling apart, timed by pytest-benchmark.
+"""Times of compilation, warm-up and sampling, each by itself, measured by pytest-benchmark.
 
-All that is timed has its turn before anything has its next, so that a machine that slows down
-slows all of it; how far the turns of one timing are apart is the noise.
+Timings run in rotation: the first turn of all timings, then the second turn of all, and so on. A
+machine that slows down thus affects all timings alike. The differences between the turns of one
+timing measure the noise.
 """
 
 import time
@@ -19,7 +20,7 @@ from invmass.studies import effective_sample_size as effective
 from invmass.studies import warm_start
 from invmass.studies.warm_start import InitialMetric
 
-ROUNDS, WARM_UP_ROUNDS = 5, 1  # of each turn
+ROUNDS, WARM_UP_ROUNDS = 5, 1  # in each turn
 
 T = TypeVar("T", Tuned, Draws)
 Record = Callable[[dict[str, Any]], None]
@@ -27,7 +28,7 @@ Record = Callable[[dict[str, Any]], None]
 
 @pytest.fixture(autouse=True)
 def _no_persistent_cache() -> Any:
-    """Compilation is timed, so nothing compiled earlier may be found."""
+    """Disable the persistent compilation cache, because compilation is timed."""
     before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
     jax.clear_caches()
@@ -39,7 +40,7 @@ def _no_persistent_cache() -> Any:
 def test_warm_up_time(
     experiment: Experiment, turn: int, benchmark: Any, record_timing: Record
 ) -> None:
-    """Seconds to tune one batch of replicates."""
+    """Time the warm-up of one batch of replicates, in seconds."""
     tuned, timing = _time(benchmark, experiment.warm_up_call(0))
     record_timing(timing | {"turn": turn, "gradients": int(tuned.gradients.sum())})
 
@@ -48,7 +49,7 @@ def test_warm_up_time(
 def test_sampling_time(
     experiment: Experiment, turn: int, benchmark: Any, record_timing: Record
 ) -> None:
-    """Seconds to draw from one batch of replicates, and the effective sample size of the draws."""
+    """Time the sampling of one batch of replicates, with the effective sample size of the draws."""
     draws, timing = _time(benchmark, experiment.sample_call(0))
     gradients = int(draws.gradients.sum())
     quality = _ess_summary(experiment, draws) | _diagnostics(experiment, draws)
@@ -64,27 +65,27 @@ def test_sampling_time(
 
 @pytest.mark.invmass_full
 @pytest.mark.invmass_timing("usable metric")
-@pytest.mark.parametrize("begin", InitialMetric, ids=lambda begin: begin.name.lower())
+@pytest.mark.parametrize("initial", InitialMetric, ids=lambda initial: initial.name.lower())
 def test_usable_metric_time(
-    experiment: Experiment, begin: InitialMetric, turn: int, benchmark: Any, record_timing: Record
+    experiment: Experiment, initial: InitialMetric, turn: int, benchmark: Any, record_timing: Record
 ) -> None:
-    """Seconds and gradients until warm-up has a usable metric, and the ESS with it."""
-    if reason := warm_start.not_timed_reason(experiment, begin):
+    """Time the shortest warm-up that yields a usable metric, and its gradients and ESS."""
+    if reason := warm_start.not_timed_reason(experiment, initial):
         pytest.skip(reason)
-    learned = warm_start.shortest_warmup(experiment, begin)
+    learned = warm_start.shortest_warmup(experiment, initial)
     draws = experiment.checked_draws(experiment.resample_call(0, learned.tuned))
-    jax.clear_caches()  # nor may anything that its trials compiled
+    jax.clear_caches()  # the timing must not reuse programs of the search
     tuned, timing = _time(benchmark, learned.call)
     record_timing(
         timing
         | _ess_summary(experiment, draws)
         | {
-            "phase": begin,
+            "phase": initial,
             "turn": turn,
             "gradients": int(tuned.gradients.sum()),
             "num_samples": NUM_SAMPLES,
             "steps": learned.steps,
-            "num_warmup": None,  # it is the number of steps that was to be found
+            "num_warmup": None,  # the number of steps is a result here, not a setting
             "kappa": learned.condition,
             "kappa_bound": learned.bound,
             "usable": learned.usable,
@@ -93,14 +94,15 @@ def test_usable_metric_time(
 
 
 def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
-    """The answer of a call, and its times; the first call compiles.
+    """The return value of a call, and its times.
 
-    Backends return NumPy arrays, so a call ends when the device is done.
+    The first call compiles. Backends return NumPy arrays, so a call ends after the device has
+    finished.
     """
-    busy = load()
-    begin = time.perf_counter()
+    load_before = load()
+    started = time.perf_counter()
     answer = call()
-    first = time.perf_counter() - begin
+    first = time.perf_counter() - started
     benchmark.pedantic(call, rounds=ROUNDS, warmup_rounds=WARM_UP_ROUNDS)
     stats = benchmark.stats.stats
     timing = {
@@ -112,19 +114,20 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
         "replicates": len(answer.acceptance),
         "num_samples": 0,
         "peak_bytes": peak_memory(call),
-        "load": busy,
+        "load": load_before,
         "compilation_cache": "off",
     }
     return answer, timing
 
 
 def _ess_summary(experiment: Experiment, draws: Draws) -> dict[str, float]:
+    """The effective sample size of the draws, in all and per gradient."""
     mean = experiment.truth.moments.mean
     return effective.worth(draws.position, mean, int(draws.gradients.sum()))
 
 
 def _diagnostics(experiment: Experiment, draws: Draws) -> dict[str, float]:
-    """Acceptance and divergences as the library has them, and energies."""
+    """Acceptance and divergences as the library reports them, and E-BFMI from the energies."""
     log_density = jax.jit(jax.vmap(experiment.backend.log_density(experiment.case)))
     dimension = experiment.case.dimension
     potentials = np.asarray(log_density(draws.position.reshape(-1, dimension)))

@@ -1,4 +1,4 @@
-"""One test for each claim in the registry, named as the claim reads, over all cells."""
+"""One test for each claim in the registry, named after the claim, on all cells."""
 
 from collections.abc import Callable
 

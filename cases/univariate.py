@@ -1,4 +1,4 @@
-"""Many draws of one normal distribution: the information about its mean, and about its scale."""
+"""Observations of one normal distribution, with an unknown mean or an unknown scale."""
 
 from collections.abc import Iterator
 
@@ -13,16 +13,16 @@ _DRAWS = 50
 
 
 def normal_scores(count: int) -> np.ndarray:
-    """A sample without noise: normal quantiles, centred, of unit mean square; shape (count,)."""
+    """Normal quantiles, centred, of unit mean square: a noiseless sample, shape (count,)."""
     scores = scipy.stats.norm.ppf((np.arange(count) + 0.5) / count)
     return scores / np.sqrt(np.mean(scores**2))
 
 
 def one_normal() -> Iterator[Case]:
-    """The mean with known scale, information n/σ²; the scale with known mean, 2n in log σ."""
+    """An unknown mean, with information n/σ²; an unknown scale, with information 2n on log σ."""
     yield _mean("gaussian_mean", 40.0, 3.0)
-    yield _mean("fine_mean", 4.0, 0.03)  # regularisation adds half as much again to its variance
-    yield _mean("narrow_mean", 0.4, 0.007)  # and here ten times as much
+    yield _mean("fine_mean", 4.0, 0.03)  # regularisation adds half of its variance
+    yield _mean("narrow_mean", 0.4, 0.007)  # regularisation adds ten times its variance
     yield Case(
         "gaussian_scale",
         f"{_DRAWS} draws of N(5, σ); σ ~ HalfNormal(100)",

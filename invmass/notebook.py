@@ -1,4 +1,4 @@
-"""The answers of the commands in a notebook: a table and a picture, a frame, a figure."""
+"""`check` and `judge` for notebooks: answers as tables, data frames and figures."""
 
 import html
 from collections.abc import Callable, Sequence
@@ -47,12 +47,12 @@ _GREEN = ("pass", Reading.MATCHES)
 
 @dataclass(frozen=True)
 class Answer:
-    """Verdicts, which a notebook shows as a table and a picture.
+    """Verdicts on a case or a model; a notebook shows them as a table and a figure.
 
     Attributes:
-        title: what was judged.
-        lines: one for each verdict, or for each entry of a user's model; keys of `COLUMNS`.
-        rows: verdicts as a results folder holds them, for pictures.
+        title: the case or model, and the backend or the source of its matrices.
+        lines: one for each verdict, or for each entry of a user's model; keys from `COLUMNS`.
+        rows: verdicts as rows of a results folder, from which figures are drawn.
         notes: further remarks, in sentences.
     """
 
@@ -63,26 +63,26 @@ class Answer:
 
     @property
     def status(self) -> str:
-        """The worst of all: "error", "fail", "inconclusive" or "pass".
+        """The worst status of all lines: "error", "fail", "inconclusive" or "pass".
 
-        Of a user's model: "wrong", "undecided", "differs as documented" or "matches".
+        For a user's model: "wrong", "undecided", "differs as documented" or "matches".
         """
         statuses = {line["status"] for line in self.lines}
         return next((status for status in _WORST_FIRST if status in statuses), "error")
 
     @property
     def passed(self) -> bool:
-        """Whether everything is as claimed, or all entries are those of the inverse Fisher."""
+        """Whether all claims pass, or all entries of a user's model match the inverse Fisher."""
         return self.status in _GREEN
 
     def to_frame(self) -> "pd.DataFrame":
-        """The lines as a table, in the columns of `load_rows` that matter here."""
+        """The lines as a data frame with the columns `COLUMNS`, named as in `load_rows`."""
         import pandas as pd
 
         return pd.DataFrame(list(self.lines)).reindex(columns=list(COLUMNS))
 
     def plot(self) -> "Figure":
-        """Ellipses over the inverse Fisher's if there are two coordinates, else every entry.
+        """Plot M⁻¹ over the inverse Fisher: ellipses in two dimensions, otherwise all entries.
 
         Raises:
             UsageError: no matrix was judged against the inverse Fisher.
@@ -128,7 +128,7 @@ class Answer:
         return frame.astype(object).where(frame.notna(), MISSING)
 
     def _remarks(self) -> list[str]:
-        """Errors with their reasons, and then the notes."""
+        """The messages of errors, followed by the notes."""
         broken = [line for line in self.lines if line["status"] == "error"]
         return [f"{line['metric']}, {line['claim']}: {line['message']}" for line in broken] + [
             *self.notes
@@ -145,22 +145,26 @@ def check(
     regularise: bool = True,
     **settings: Any,
 ) -> Answer:
-    """Judge a case, or a user's NumPyro model, here and now: `invmass check`.
+    """Judge a case or a user's NumPyro model, as `invmass check` does.
 
     Args:
-        model_or_case: a case or its name; a model, as a function without arguments, as
+        model_or_case: a case or its name; or a NumPyro model, as a function without arguments, as
             `NumPyroModel(model, …)` or as "path/to/file.py:model".
-        backend: a backend or its name; for a user's model "numpyro" alone.
-        metric: the one to be judged, else all that the backend tunes; of a user's model
-            "diagonal", "dense" or a list of tuples of sites.
-        claims: those to be judged by name, else all.
-        prior: of a user's model, whether the curvature of the prior is counted; if it is not
-            said, only where the observations alone leave the information singular.
-        regularise: whether the library shrinks what it estimates; only NumPyro can leave it.
+        backend: a backend or its name; for a user's model only "numpyro".
+        metric: the metric kind to judge; by default, all that the backend tunes. For a user's
+            model "diagonal", "dense" or a list of tuples of sites.
+        claims: names of the claims to judge; by default, all except the long ones.
+        prior: for a user's model, whether the information includes the curvature of the prior; by
+            default, only if the information of the observations alone is singular.
+        regularise: whether the library regularises its estimates; only NumPyro can switch
+            regularisation off.
         settings: `seed`, `tolerance`, `false_alarm`, `replicates`, `num_warmup`.
 
+    Returns:
+        The verdicts, or for a user's model the readings of all entries of M⁻¹.
+
     Raises:
-        UsageError: a name or a value that cannot be meant.
+        UsageError: an argument has an unknown name or an invalid value.
         BackendUnavailableError: the backend's library is not installed.
     """
     chosen = _settings(settings)
@@ -199,18 +203,21 @@ def judge(
     space: str | None = None,
     **settings: Any,
 ) -> Answer:
-    """Judge inverse mass matrices that any sampler tuned: `invmass judge`.
+    """Judge recorded inverse mass matrices of any sampler, as `invmass judge` does.
 
     Args:
-        source: a path, several, or an InferenceData in memory.
-        case: what they were tuned on.
-        estimator: by which rule, a name of `invmass.adaptation.estimators.ESTIMATORS`.
-        window: draws of the last window, if the source does not say.
-        space: whose z it is; "stan", "stan-2.36" or a backend's name.
+        source: a path, several paths, or an InferenceData in memory.
+        case: the case, or its name, that the matrices were tuned on.
+        estimator: the adaptation rule, a name from `invmass.adaptation.estimators.ESTIMATORS`.
+        window: number of draws in the last window, if the source does not record it.
+        space: the unconstrained space of the matrices: "stan", "stan-2.36" or a backend's name.
         settings: `tolerance`, `false_alarm`.
 
+    Returns:
+        The verdicts on the recorded matrices.
+
     Raises:
-        UsageError: something does not fit the case, or is not known.
+        UsageError: the matrices do not fit the case, or an argument has an unknown value.
     """
     problem = one_case(case) if isinstance(case, str) else case
     recorded = read(source, problem)
@@ -250,10 +257,10 @@ def _model_or_case(given: Any, prior: bool | None) -> Case | NumPyroModel:
 def _model_answer(
     model: NumPyroModel, metric: str | Structure | None, settings: Settings, regularise: bool
 ) -> Answer:
-    """Entries of each structure against the inverse Fisher, and what starting there saves."""
+    """Readings of M⁻¹ for each structure, and the warm-up steps that a warm start saves."""
     structures: list[Structure] = list(METRICS) if metric is None else [metric]
     for structure in structures:
-        model.metric(structure)  # a wrong name is an error before anything is run
+        model.metric(structure)  # raises an error for a wrong name before any sampling starts
     lines, rows, notes = [], [], []
     for structure in structures:
         adaptation = Adaptation(model, structure, settings, regularise)

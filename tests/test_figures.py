@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from report_rows import SVG, TIMINGS, VERDICTS, pictured, written
 
-from invmass.claims.record import _mapped
+from invmass.claims.record import _ellipse_in_x
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
 from invmass.model.distributions import HalfNormal
@@ -95,17 +95,17 @@ def test_ellipses_are_mapped_to_x() -> None:
     experiment = Experiment(
         all_cases()["notebook-uniform"], load_backend("hmc"), "dense", Settings()
     )
-    curve = np.array(_mapped(experiment, experiment.truth.inverse_fisher))
+    curve = np.array(_ellipse_in_x(experiment, experiment.truth.inverse_fisher))
     factor = np.linalg.cholesky(experiment.truth.inverse_fisher)
     for angle, place in ((0.0, 0), (np.pi / 2, 12), (np.pi, 24)):
         z = experiment.truth.position + factor @ [np.cos(angle), np.sin(angle)]
         np.testing.assert_allclose(curve[place], 20 / (1 + np.exp(-z)) - 10, rtol=1e-4)
-    assert _mapped(experiment, -experiment.truth.inverse_fisher) == []
+    assert _ellipse_in_x(experiment, -experiment.truth.inverse_fisher) == []
 
 
 def test_ellipse_that_overflows_in_x_is_left_out() -> None:
     half = Site(HalfNormal(1.0))
     case = Case("two", "two scales", {"a": half, "b": half}, {}, {"a": 1.0, "b": 1.0})
     experiment = Experiment(case, load_backend("hmc"), "dense", Settings())
-    assert _mapped(experiment, np.eye(2))
-    assert _mapped(experiment, 1e8 * np.eye(2)) == []
+    assert _ellipse_in_x(experiment, np.eye(2))
+    assert _ellipse_in_x(experiment, 1e8 * np.eye(2)) == []

@@ -13,21 +13,29 @@ ValueAndGradient = Callable[[Array], tuple[Array, Array]]
 
 
 class Phase(NamedTuple):
-    """A point of phase space, with the log density and its gradient there."""
+    """A point in phase space, with the log density and its gradient at the position."""
 
     position: Array  # (d,)
     momentum: Array  # (d,)
-    log_density: Array
+    log_density: Array  # scalar
     gradient: Array  # (d,)
 
 
 def leapfrog(
     value_and_gradient: ValueAndGradient, metric: Metric, step_size: Array, phase: Phase
 ) -> Phase:
-    """One step of `z' = M⁻¹ p`, `p' = ∇ log π(z)`, at the cost of one gradient.
+    """One leapfrog step for `dz/dt = M⁻¹ p`, `dp/dt = ∇ log π(z)`; evaluates one gradient.
 
-    Reversible and volume preserving, with an energy error of order ε² over a fixed time.
+    The step is reversible and preserves volume. Over a fixed integration time the energy error is
+    of order ε².
+
     Source: Neal, "MCMC using Hamiltonian dynamics", §5.2.3.
+
+    Args:
+        value_and_gradient: log density and its gradient at a position of shape (d,).
+        metric: M⁻¹.
+        step_size: ε, scalar.
+        phase: the point before the step.
     """
     momentum = phase.momentum + 0.5 * step_size * phase.gradient
     position = phase.position + step_size * velocity(metric, momentum)
@@ -43,10 +51,17 @@ def integrate(
     phase: Phase,
     steps: Array | int,
 ) -> Phase:
-    """`steps` leapfrog steps, one at least; the number may be traced.
+    """Take several leapfrog steps; each evaluates one gradient.
 
-    The half steps of the momentum that meet are taken as one, and the log density is evaluated at
-    the end alone: nothing along the way needs it.
+    Adjacent half steps of the momentum are merged into full steps. The log density is used only at
+    the end of the trajectory.
+
+    Args:
+        value_and_gradient: log density and its gradient at a position of shape (d,).
+        metric: M⁻¹.
+        step_size: ε, scalar.
+        phase: the start of the trajectory.
+        steps: number of steps, at least one; may be a traced value.
     """
 
     def full_step(_: int, point: tuple[Array, Array]) -> tuple[Array, Array]:

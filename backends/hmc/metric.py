@@ -1,6 +1,6 @@
-"""The metric: what M⁻¹ does to a momentum, and how it is estimated from draws.
+"""The metric: momenta and velocities under M⁻¹, and estimates of M⁻¹ from draws.
 
-A one-dimensional M⁻¹ is diagonal, a two-dimensional one dense.
+An M⁻¹ of shape (d,) is diagonal, one of shape (d, d) is dense.
 """
 
 from typing import NamedTuple
@@ -10,18 +10,19 @@ from jax.scipy.linalg import solve_triangular
 
 from invmass.model.distributions import Array
 
-MIN_DRAWS_PER_DIM = 2  # draws for each coordinate: from fewer a dense metric is worse than none
+# With fewer draws for each coordinate, a dense metric is worse than a diagonal one.
+MIN_DRAWS_PER_DIM = 2
 
 
 class Metric(NamedTuple):
-    """M⁻¹, and a factor that turns white noise into momenta from N(0, M)."""
+    """M⁻¹, and a factor F with F Fᵀ = M, which maps white noise to momenta from N(0, M)."""
 
     inverse_mass_matrix: Array  # (d,) or (d, d)
-    momentum_factor: Array  # (d,): M^½; (d, d): F with F Fᵀ = M
+    momentum_factor: Array  # F: M^½ of shape (d,), or shape (d, d)
 
 
 def make_metric(inverse_mass_matrix: Array) -> Metric:
-    """Factor M⁻¹ once, so that no step needs to."""
+    """Factor M⁻¹, shape (d,) or (d, d), once for all draws of momenta."""
     if inverse_mass_matrix.ndim == 1:
         return Metric(inverse_mass_matrix, inverse_mass_matrix**-0.5)
     lower = jnp.linalg.cholesky(inverse_mass_matrix)
@@ -30,43 +31,45 @@ def make_metric(inverse_mass_matrix: Array) -> Metric:
 
 
 def momentum_from(noise: Array, metric: Metric) -> Array:
-    """White noise, shape (d,), as a momentum from N(0, M)."""
+    """A momentum from N(0, M), shape (d,), from white noise of shape (d,)."""
     factor = metric.momentum_factor
     return factor * noise if factor.ndim == 1 else factor @ noise
 
 
 def velocity(metric: Metric, momentum: Array) -> Array:
-    """`M⁻¹ p`, shape (d,)."""
+    """The velocity `M⁻¹ p`, shape (d,), of a momentum p."""
     inverse = metric.inverse_mass_matrix
     return inverse * momentum if inverse.ndim == 1 else inverse @ momentum
 
 
 def kinetic_change(metric: Metric, start: Array, end: Array) -> Array:
-    """`½ pᵀ M⁻¹ p` at the end less that at the start, of momenta of shape (d,).
+    """The change of the kinetic energy `½ pᵀ M⁻¹ p` between two momenta of shape (d,).
 
-    As `½ (end - start)ᵀ M⁻¹ (end + start)`, the same for a symmetric M⁻¹ by one product less.
+    Computed as `½ (end - start)ᵀ M⁻¹ (end + start)`, which is equal because M⁻¹ is symmetric, and
+    needs one product with M⁻¹ instead of two.
     """
     return 0.5 * jnp.dot(end - start, velocity(metric, end + start))
 
 
 class Welford(NamedTuple):
-    """Running mean and sum of squared deviations, (d,) or (d, d)."""
+    """Running mean, and running sum of squares and products of the deviations from the mean."""
 
-    count: Array
-    mean: Array
-    deviations: Array
+    count: Array  # scalar
+    mean: Array  # (d,)
+    deviations: Array  # (d,) for a diagonal metric, (d, d) for a dense one
 
 
 def welford_init(like: Array) -> Welford:
-    """Empty accumulator for a metric of the shape of `like`."""
+    """An accumulator without draws, for a metric with the shape and dtype of `like`."""
     return Welford(jnp.zeros((), like.dtype), jnp.zeros(like.shape[:1], like.dtype), 0.0 * like)
 
 
 def welford_update(state: Welford, z: Array) -> Welford:
-    """Add the draws of all chains, shape (C, d).
+    """Add one draw z of each of C chains, shape (C, d).
 
-    Source: Welford, Technometrics 4 (1962), for one draw; for C of them `before.T @ after` is the
-    sum of the same products, but for the spread of the old mean about the new, which it holds too.
+    Source: Welford, Technometrics 4 (1962), for a single draw. For C draws, `after.T @ before` is
+    the sum of squares of the draws about their own mean, plus the term for the change of the
+    running mean.
     """
     count = state.count + len(z)
     before = z - state.mean
@@ -78,7 +81,12 @@ def welford_update(state: Welford, z: Array) -> Welford:
 
 
 def stan_shrinkage(state: Welford) -> Array:
-    """Sample covariance with Stan's shrinkage: `n/(n+5) C + 1e-3 · 5/(n+5) I`."""
+    """Sample covariance C of n draws with Stan's shrinkage, `n/(n+5) C + 1e-3 · 5/(n+5) I`.
+
+    Returns:
+        M⁻¹, shape (d,) or (d, d). A dense estimate from too few draws is diagonal; see
+        `variances_of_few`.
+    """
     covariance = state.deviations / (state.count - 1.0)
     floor = jnp.ones if covariance.ndim == 1 else jnp.eye
     shrinkage = 5.0 / (state.count + 5.0)
@@ -88,10 +96,11 @@ def stan_shrinkage(state: Welford) -> Array:
 
 
 def variances_of_few(estimate: Array, draws: Array) -> Array:
-    """A dense estimate, (d, d), or its diagonal if there are too few draws for correlations.
+    """Set the off-diagonal entries of an estimate to zero if there are too few draws.
 
-    Too few are less than `MIN_DRAWS_PER_DIM` for each coordinate. A diagonal estimate, (d,), is
-    returned as it is.
+    Args:
+        estimate: M⁻¹, shape (d,) or (d, d); one of shape (d,) is returned unchanged.
+        draws: number of draws; fewer than `MIN_DRAWS_PER_DIM` for each coordinate are too few.
     """
     if estimate.ndim == 1:
         return estimate
@@ -100,11 +109,16 @@ def variances_of_few(estimate: Array, draws: Array) -> Array:
 
 
 def oracle_shrinkage(state: Welford) -> Array:
-    """Sample covariance with its correlations shrunk, so that few draws give a metric.
+    """Sample covariance with shrunk correlations, positive definite also for few draws.
 
-    Variances stay, and correlations R become `(1 - ρ) R`, ρ that of the oracle approximating
-    shrinkage estimator: `((1 - 2/d) tr R² + d²) / ((n + 1 - 2/d) (tr R² - d))`, at most 1. Source:
-    Chen, Wiesel, Eldar & Hero, IEEE Transactions on Signal Processing 58 (2010), equation 23.
+    Variances are unchanged, and the off-diagonal correlations R become `(1 - ρ) R`. The shrinkage
+    is that of the oracle approximating shrinkage estimator,
+    `ρ = min(1, ((1 - 2/d) tr R² + d²) / ((n + 1 - 2/d) (tr R² - d)))`.
+
+    Source: Chen, Wiesel, Eldar & Hero, IEEE Transactions on Signal Processing 58 (2010), eq. 23.
+
+    Returns:
+        M⁻¹, shape (d,), which is not shrunk, or (d, d).
     """
     covariance = state.deviations / (state.count - 1.0)
     if covariance.ndim == 1:

@@ -1,7 +1,7 @@
-"""Uniform and normal numbers in single precision, from both words of each hash.
+"""Uniform and normal random numbers in single precision, from both words of each Threefry hash.
 
-`jax.random` takes one word of a Threefry hash and leaves the other, so that an array may be split
-over devices. Here no random array is, and hashing is what a short path waits for.
+`jax.random` uses one of the two words of a hash, so that an array can be split over devices. Random
+arrays are not split here, and hashing takes a large part of the time of a short trajectory.
 """
 
 import math
@@ -13,11 +13,11 @@ from jax.typing import DTypeLike
 
 from invmass.model.distributions import Array
 
-GRID = 2.0**-24  # what single precision tells apart below 1
+GRID = 2.0**-24  # spacing of single-precision numbers just below 1
 
 
 def uniform(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """From [0, 1)."""
+    """Uniform numbers from [0, 1), on a grid of spacing 2⁻²⁴ in single precision."""
     if dtype != jnp.float32:
         return jax.random.uniform(key, shape, dtype)
     first, second = jax.random.key_data(key)[:2]
@@ -26,7 +26,7 @@ def uniform(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
 
 
 def standard_normal(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-    """By the inverse of the distribution function, at the middle of each step of the grid."""
+    """Standard normal numbers: the quantile function at the midpoints of the uniform grid."""
     if dtype != jnp.float32:
         return jax.random.normal(key, shape, dtype)
     middle = 2.0 * uniform(key, shape, dtype) - (1.0 - GRID)

@@ -1,8 +1,8 @@
 """Hamiltonian Monte Carlo: one transition, a plain sampler, and warm-up in windows.
 
-A transition is a pure function of one chain. Draws and warm-up are those of C chains that share
-metric, step size and the lengths of their paths: one chain by itself, or many that are tuned
-together. So one random key serves them all, and none waits for another with a longer path.
+A transition is a pure function of one chain. Draws and warm-up run C chains that share the metric,
+the step size and the length of each trajectory: a single chain, or many that are tuned together.
+One random key therefore serves all chains, and no chain waits for another with a longer trajectory.
 """
 
 from collections.abc import Callable
@@ -29,47 +29,48 @@ from .metric import (
 from .random_numbers import standard_normal, uniform
 
 TARGET_ACCEPTANCE = 0.9
-PATH_LENGTH = jnp.pi / 2  # in whitened units: a quarter of a period, where a Gaussian forgets
-PATH_JITTER = 0.5  # uniform, relative; a fixed length can be periodic
+# Integration time: a quarter of a period of a whitened Gaussian, so that its draws are independent.
+PATH_LENGTH = jnp.pi / 2
+PATH_JITTER = 0.5  # relative half width, uniform; trajectories of a fixed length can be periodic
 MAX_STEPS = 1024
-BLOCK = 100  # transitions, at most, whose random numbers are drawn at once
-DIVERGENCE = 1000.0  # energy error
+BLOCK = 100  # largest number of transitions whose random numbers are drawn at once
+DIVERGENCE = 1000.0  # energy error above which a transition is divergent
 
 
 class State(NamedTuple):
-    """Where a chain stands."""
+    """The position of a chain, with the log density and its gradient."""
 
     position: Array  # (d,)
-    log_density: Array
+    log_density: Array  # scalar
     gradient: Array  # (d,)
 
 
 class Transition(NamedTuple):
-    """What happened in one transition; scalars."""
+    """Diagnostics of one transition; scalars."""
 
-    energy_error: Array
-    gradients: Array
+    energy_error: Array  # H at the end of the trajectory less H at its start
+    gradients: Array  # number of gradient evaluations
 
     @property
     def acceptance(self) -> Array:
-        """Probability with which the proposal is accepted, `min(1, exp(-error))` (Metropolis)."""
+        """The Metropolis acceptance probability of the proposal, `min(1, exp(-energy_error))`."""
         return jnp.exp(-jnp.maximum(self.energy_error, 0.0))
 
     @property
     def divergent(self) -> Array:
-        """Whether the error is one that no trajectory of use has."""
+        """Whether the energy error exceeds `DIVERGENCE`."""
         return self.energy_error > DIVERGENCE
 
 
 class Noise(NamedTuple):
     """The random numbers of one transition."""
 
-    white: Array  # (d,): standard normal, of which the momentum is made
-    uniform: Array  # scalar: decides between proposal and state
+    white: Array  # (d,): standard normal, for the momentum
+    uniform: Array  # scalar: accepts or rejects the proposal
 
 
 def draw_noise(key: Array, like: Array) -> Noise:
-    """Noise for positions of shape (…, d)."""
+    """Draw the random numbers of one transition, for positions of shape (…, d)."""
     white_key, uniform_key = jax.random.split(key)
     return Noise(
         standard_normal(white_key, like.shape, like.dtype),
@@ -90,13 +91,25 @@ def transition(
     step_size: Array,
     steps: Array | int,
 ) -> tuple[State, Transition]:
-    """Give the chain a momentum, follow the trajectory, accept or stay."""
+    """Draw a momentum, integrate the trajectory, and accept or reject its end.
+
+    Args:
+        value_and_gradient: log density and its gradient at a position of shape (d,).
+        noise: the random numbers of this transition.
+        state: the state before the transition.
+        metric: M⁻¹.
+        step_size: ε, scalar.
+        steps: number of leapfrog steps, at least one; may be a traced value.
+
+    Returns:
+        The next state, and diagnostics of the transition.
+    """
     momentum = momentum_from(noise.white, metric)
     start = Phase(state.position, momentum, state.log_density, state.gradient)
     end = integrate(value_and_gradient, metric, step_size, start, steps)
     proposal = State(end.position, end.log_density, end.gradient)
-    happened = Transition(energy_error(metric, start, end), jnp.asarray(steps))
-    return metropolis(noise.uniform, state, proposal, happened.acceptance), happened
+    diagnostics = Transition(energy_error(metric, start, end), jnp.asarray(steps))
+    return metropolis(noise.uniform, state, proposal, diagnostics.acceptance), diagnostics
 
 
 def transitions(
@@ -107,7 +120,16 @@ def transitions(
     metric: Metric,
     step_size: Array,
 ) -> tuple[State, Transition]:
-    """One transition of each of C chains, along paths of the same length; `path` is uniform."""
+    """One transition of each of C chains, with trajectories of the same length.
+
+    Args:
+        value_and_gradient: log density and its gradient at a position of shape (d,).
+        noise: random numbers, with a leading axis of C chains.
+        path: uniform random number that determines the length of the trajectories, scalar.
+        states: states, with a leading axis of C chains.
+        metric: M⁻¹.
+        step_size: ε, scalar.
+    """
     steps = jittered_steps(path, step_size)
 
     def one(noise: Noise, state: State) -> tuple[State, Transition]:
@@ -123,16 +145,20 @@ def scan_with_noise(
     inputs: Any,
     like: Array,
 ) -> tuple[Any, Any]:
-    """`jax.lax.scan` of a step that needs random numbers; drawn in blocks, they cost less.
+    """`jax.lax.scan` over a step that needs random numbers, which are cheaper to draw in blocks.
 
-    Those of which there are few, one for a chain or for all of them, are drawn at once.
+    Normal numbers are drawn for up to `BLOCK` transitions at once. The uniform numbers are few and
+    are drawn for all transitions at once.
 
     Args:
-        step: of the carry, and of an input with the noise and the path of one transition.
-        carry: the first.
+        step: function of the carry and of (input, noise, uniform number for the path length).
+        carry: the initial carry.
         key: JAX random key.
         inputs: arrays with a leading axis of the number of steps.
-        like: positions for which there shall be noise, shape (C, d).
+        like: positions that give shape (C, d) and dtype of the noise.
+
+    Returns:
+        The final carry, and the stacked outputs of all steps.
     """
     count = len(jax.tree.leaves(inputs)[0])
     block = next(size for size in range(min(BLOCK, count), 0, -1) if count % size == 0)
@@ -152,9 +178,10 @@ def scan_with_noise(
 
 
 def energy_error(metric: Metric, start: Phase, end: Phase) -> Array:
-    """`H(end) - H(start)`, infinite where the trajectory left the finite numbers.
+    """The energy error `H(end) - H(start)`; infinite if it is not a finite number.
 
-    Minus infinity is such a place too: when `pᵀ M⁻¹ p` overflows, terms of either sign do.
+    Minus infinity also becomes plus infinity, because terms of either sign may overflow in
+    `pᵀ M⁻¹ p`.
     """
     kinetic = kinetic_change(metric, start.momentum, end.momentum)
     error = kinetic - (end.log_density - start.log_density)
@@ -162,20 +189,20 @@ def energy_error(metric: Metric, start: Phase, end: Phase) -> Array:
 
 
 def metropolis(uniform: Array, state: State, proposal: State, acceptance: Array) -> State:
-    """Accept the proposal with this probability, or stay."""
+    """Accept the proposal with probability `acceptance`, or keep the current state."""
     accepted = uniform < acceptance
     return jax.tree.map(lambda new, old: jnp.where(accepted, new, old), proposal, state)
 
 
 def jittered_steps(uniform: Array, step_size: Array) -> Array:
-    """Number of leapfrog steps for a path length drawn uniformly around `PATH_LENGTH`."""
+    """Number of leapfrog steps for an integration time drawn uniformly around `PATH_LENGTH`."""
     jitter = 1.0 + PATH_JITTER * (2.0 * uniform - 1.0)
     steps = jnp.ceil(PATH_LENGTH * jitter / step_size)
     return jnp.clip(steps, 1, MAX_STEPS).astype(jnp.int32)
 
 
 class WarmedUp(NamedTuple):
-    """The end of warm-up."""
+    """The result of warm-up."""
 
     state: State  # each field with a leading axis of C chains
     metric: Metric
@@ -191,17 +218,19 @@ def warm_up(
     schedule: Schedule,
     estimate: Callable[[Welford], Array],
 ) -> WarmedUp:
-    """Tune the step size always, and the metric at the end of each window of the schedule.
+    """Adapt the step size after every transition, and the metric at the end of each window.
 
-    All chains are tuned together; no draw is kept, but for its share in the estimate.
+    All chains share one step size and one metric, estimated from the draws of all of them. The
+    draws are not stored.
 
     Args:
-        value_and_gradient: of the log density, at a position of shape (d,).
+        value_and_gradient: log density and its gradient at a position of shape (d,).
         key: JAX random key.
-        positions: where the chains start, shape (C, d).
-        metric: the first.
-        schedule: what is tuned when.
-        estimate: makes M⁻¹ of the draws of a window.
+        positions: starting points of the chains, shape (C, d).
+        metric: the initial metric.
+        schedule: for each transition, whether its draws enter the estimate, and whether it ends a
+            window.
+        estimate: function from the accumulated draws of a window to M⁻¹, shape (d,) or (d, d).
     """
 
     def step(carry, inputs):  # type: ignore[no-untyped-def]
@@ -218,7 +247,7 @@ def warm_up(
 
         def renew(_):  # type: ignore[no-untyped-def]
             estimated = make_metric(estimate(welford))
-            # chains that have not moved show no variance: then what is known stays
+            # if no chain has moved, the variance is zero and the previous metric is used
             found = jnp.all(jnp.isfinite(estimated.momentum_factor))
             return (
                 jax.tree.map(lambda new, old: jnp.where(found, new, old), estimated, metric),
@@ -250,9 +279,18 @@ def draw(
     step_size: Array,
     num_samples: int,
 ) -> tuple[Array, Transition]:
-    """Positions, shape (num_samples, C, d), along jittered paths with a fixed metric and step.
+    """Draw with a fixed metric and step size, and with trajectories of jittered length.
 
-    The chains start at `positions`, shape (C, d).
+    Args:
+        value_and_gradient: log density and its gradient at a position of shape (d,).
+        key: JAX random key.
+        positions: starting points of the chains, shape (C, d).
+        metric: M⁻¹.
+        step_size: ε, scalar.
+        num_samples: number of transitions n.
+
+    Returns:
+        Positions, shape (n, C, d), and diagnostics with fields of shape (n, C).
     """
 
     def step(states: State, inputs: Any) -> tuple[State, tuple[Array, Transition]]:
@@ -265,7 +303,7 @@ def draw(
 
 
 class Samples(NamedTuple):
-    """What `sample` returns for n draws of L leapfrog steps."""
+    """The result of `sample`, for n transitions of L leapfrog steps."""
 
     positions: Array  # (n + 1, d), the starting point first
     trajectories: Array  # (n, L + 1, d), the starting point of each first
@@ -283,14 +321,14 @@ def sample(
     step_size: float,
     inverse_mass_matrix: Array,
 ) -> Samples:
-    """Plain HMC with fixed settings, its trajectories kept: for looking at, and for teaching.
+    """Plain HMC with fixed settings that returns its trajectories, for teaching and for plots.
 
     Args:
-        log_density: of a position of shape (d,); need not be normalised.
+        log_density: log density at a position of shape (d,); need not be normalised.
         key: JAX random key.
-        start: shape (d,).
+        start: starting point, shape (d,).
         num_samples: number of transitions n.
-        num_steps: leapfrog steps of each, L.
+        num_steps: number of leapfrog steps L of each transition.
         step_size: ε.
         inverse_mass_matrix: M⁻¹, shape (d,) or (d, d).
     """
@@ -300,17 +338,17 @@ def sample(
     def step(state: State, key: Array) -> tuple[State, tuple[Array, ...]]:
         noise = draw_noise(key, state.position)
         momentum = momentum_from(noise.white, metric)
-        begin = Phase(state.position, momentum, state.log_density, state.gradient)
+        start_phase = Phase(state.position, momentum, state.log_density, state.gradient)
 
-        def follow(phase: Phase, _: None) -> tuple[Phase, tuple[Array, Array]]:
+        def leapfrog_step(phase: Phase, _: None) -> tuple[Phase, tuple[Array, Array]]:
             phase = leapfrog(value_and_gradient, metric, jnp.asarray(step_size), phase)
-            return phase, (phase.position, energy_error(metric, begin, phase))
+            return phase, (phase.position, energy_error(metric, start_phase, phase))
 
-        end, (path, errors) = jax.lax.scan(follow, begin, None, length=num_steps)
+        end, (path, errors) = jax.lax.scan(leapfrog_step, start_phase, None, length=num_steps)
         proposal = State(end.position, end.log_density, end.gradient)
         acceptance = Transition(errors[-1], jnp.asarray(num_steps)).acceptance
         chosen = metropolis(noise.uniform, state, proposal, acceptance)
-        path = jnp.concatenate([begin.position[None], path])
+        path = jnp.concatenate([start_phase.position[None], path])
         errors = jnp.concatenate([jnp.zeros_like(errors[:1]), errors])
         return chosen, (chosen.position, path, errors, noise.uniform < acceptance)
 

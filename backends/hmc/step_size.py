@@ -1,9 +1,10 @@
-"""Step size by dual averaging, tamed.
+"""Dual averaging of the step size, more damped than in Stan.
 
-Stan's constants (γ = 0.05, a pull towards ten times the last step size) let the step size follow
-single acceptances, so that draws are not exactly stationary while it is tuned: here they would
-pull the tuned variances down by 7 to 9%. A larger γ and no pull leave 5% at most. The mean over C
-chains has 1/√C of the noise, so that γ may be as much smaller, and the step size follows faster.
+With Stan's constants (γ = 0.05, and shrinkage towards ten times the last step size) the step size
+follows the acceptance of single transitions, so that the draws during warm-up are not exactly from
+the posterior. In this sampler this would lower the tuned variances by 7 to 9%. A larger γ, and
+shrinkage towards the last step size itself, reduce this to at most 5%. The mean acceptance over C
+chains has 1/√C of the noise, so γ can be smaller by that factor and the step size adapts faster.
 """
 
 import math
@@ -17,17 +18,17 @@ GAMMA, STANS_GAMMA, T0, KAPPA = 0.6, 0.05, 10.0, 0.75
 
 
 class DualAveraging(NamedTuple):
-    """State of the scheme; logarithms of step sizes, scalars."""
+    """State of dual averaging; all fields are scalars."""
 
-    log_step_size: Array
-    log_average: Array
-    error_sum: Array
-    count: Array
-    log_shrinkage: Array
+    log_step_size: Array  # log ε of the next transition
+    log_average: Array  # weighted average of log ε, the result of the adaptation
+    error_sum: Array  # sum of target minus acceptance
+    count: Array  # number of updates
+    log_shrinkage: Array  # log ε towards which the iterates shrink
 
 
 def init(step_size: Array) -> DualAveraging:
-    """Begin at `step_size`, and shrink towards it."""
+    """The state that starts at `step_size` and shrinks towards it."""
     log_step_size = jnp.log(step_size)
     zero = jnp.zeros_like(log_step_size)
     return DualAveraging(log_step_size, zero, zero, zero, log_step_size)
@@ -36,9 +37,15 @@ def init(step_size: Array) -> DualAveraging:
 def update(
     state: DualAveraging, acceptance: Array, target: float, chains: int = 1
 ) -> DualAveraging:
-    """One step towards the target acceptance, from the mean acceptance of some chains.
+    """Update the step size after one transition of each chain.
 
     Source: Hoffman & Gelman, JMLR 15 (2014), algorithm 5.
+
+    Args:
+        state: the state before the transition.
+        acceptance: mean acceptance probability of the chains, scalar.
+        target: the target acceptance.
+        chains: number of chains.
     """
     gamma = max(GAMMA / math.sqrt(chains), STANS_GAMMA)
     count = state.count + 1.0

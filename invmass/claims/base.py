@@ -1,4 +1,4 @@
-"""What a claim is: one statement about a cell, the evidence for it, and the verdict."""
+"""The base class of claims: a statement about a cell, the evidence for it, and the verdict."""
 
 import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +10,8 @@ from invmass.claims.sequential import Verdict, exact, sequential
 from invmass.results.status import Status
 from invmass.runs.experiment import Experiment
 
-# A linear regression with three correlated coefficients, whose posterior is Gaussian in every
-# library's space: laws that hold for Gaussians are judged on it.
+# A linear regression with three correlated coefficients. Its posterior is Gaussian in the
+# unconstrained space of every library, so claims about laws of Gaussians are judged on it.
 GAUSSIAN_FIT = "quadratic_fit"
 NOTEBOOK = "notebook-uniform"
 
@@ -20,18 +20,18 @@ Per = Literal["backend", "metric"]
 
 @dataclass(frozen=True)
 class Deviations:
-    """Evidence that is computed exactly.
+    """Deterministic evidence: deviations that are computed, not estimated.
 
     Attributes:
         found: deviations by the name of their entry, each at least 0.
-        tolerance: the largest that is allowed.
+        tolerance: the largest allowed deviation.
     """
 
     found: Mapping[str, float]
-    tolerance: float = 0.5  # for counts: none
+    tolerance: float = 0.5  # for counts: a count of 1 exceeds it
 
 
-def _says_all(_: Verdict) -> bool:
+def _always_settled(_: Verdict) -> bool:
     return True
 
 
@@ -40,39 +40,42 @@ class Estimates:
     """Evidence that is estimated from replicates, by a sequential equivalence test.
 
     Attributes:
-        statistics: those of the first R replicates, for any R.
-        margin: relative on the log scale, absolute on the linear one; None for the tolerance of
-            the experiment's settings.
-        settled: whether a pass says all that is asked; if not, more replicates are added.
-        must_differ: the claim is that what is expected is wrong, so that a fail of the test is a
-            pass of the claim.
+        statistics: a function that returns the statistics of the first R replicates, given R.
+        margin: relative on the log scale, absolute on the linear scale; None for the tolerance
+            in the experiment's settings.
+        settled: whether a passing verdict is final; if not, replicates are added and the
+            statistics are tested again.
+        must_differ: whether the claim is that the expected values are wrong. A fail of the
+            equivalence test is then a pass of the claim, and the reverse.
     """
 
     statistics: Callable[[int], Sequence[Statistic]]
     margin: float | None = None
-    settled: Callable[[Verdict], bool] = _says_all
+    settled: Callable[[Verdict], bool] = _always_settled
     must_differ: bool = False
 
 
 class Claim(abc.ABC):
-    """A statement about a cell. One file and one final class each; `registry.py` lists them.
+    """A statement about a cell. Each claim is one final class in a file of its own.
+
+    `registry.py` collects the claims of this folder.
 
     Attributes:
-        name: as rows, messages and `--claim` have it.
-        summary: what is true if it passes, in one sentence.
-        reference: what is compared with what, in the notation of docs/method.md.
-        margin: how much deviation is allowed, in words.
-        uses: what it uses of a backend, in the words of the contract.
-        cases: the cases that it is judged on; None for all.
-        per: in the quick tier it is judged once for each backend (with its default metric), or
-            for each metric.
-        per_in_full: the same in the full tier.
-        quick_cases: those of `cases` that belong to the quick tier; None for all.
-        tier: "full" if it is left out of the quick tier.
-        long: left out of `check` and `sweep` unless it is named.
-        needs_target: whether it applies only where the estimator converges to something: not where
-            a variance is infinite.
-        needs: in words what else `unmet_need` checks; empty if nothing.
+        name: the name in rows, in messages and for `--claim`.
+        summary: one sentence that is true if the claim passes.
+        reference: which quantities are compared, in the notation of docs/method.md.
+        margin: the allowed deviation, in words.
+        uses: the methods and fields of a backend that the claim uses.
+        cases: names of the cases that the claim is judged on; None for all cases.
+        per: whether the quick tier judges the claim once for each backend (with its default
+            metric) or once for each metric.
+        per_in_full: `per` for the full tier; None if it is the same in both tiers.
+        quick_cases: those of `cases` that belong to the quick tier; None for all of them.
+        tier: "full" if the quick tier leaves the claim out.
+        long: whether `check` and `sweep` leave the claim out unless the user names it.
+        needs_target: whether the claim needs a limit that the estimator converges to; there is
+            none where the posterior variance is infinite.
+        needs: the further conditions that `unmet_need` checks, in words; empty if none.
     """
 
     name: ClassVar[str]
@@ -91,23 +94,26 @@ class Claim(abc.ABC):
 
     @abc.abstractmethod
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """The evidence in the order in which it is asked for; a later part only if all pass."""
+        """Yield the parts of the evidence; a part is computed only if all parts before it pass."""
 
     def unmet_need(self, experiment: Experiment) -> str | None:
         """Why the claim does not apply to this backend and posterior; None if it does."""
         return experiment.why_no_target if self.needs_target else None
 
     def not_judged_reason(self, experiment: Experiment) -> str | None:
-        """Why a cell is not judged by this claim; None if it is."""
+        """Why this claim does not judge the cell; None if it does."""
         if self.cases is not None and experiment.case.name not in self.cases:
             return f"it is judged on {', '.join(self.cases)}"
         return self.unmet_need(experiment)
 
     def judge(self, experiment: Experiment) -> Verdict:
-        """Go through the evidence, and return the first verdict that is no pass, or the last.
+        """Judge the parts of the evidence in turn, up to the first that does not pass.
+
+        Returns:
+            The verdict on the first part that does not pass, or else on the last part.
 
         Raises:
-            BackendFaultError: the backend raised, or broke its contract.
+            BackendFaultError: the backend raised an exception or broke its contract.
         """
         for part in self.evidence(experiment):
             verdict = _judged(experiment, part)
@@ -117,7 +123,7 @@ class Claim(abc.ABC):
 
     @property
     def test_name(self) -> str:
-        """The name of its test, which reads as the claim."""
+        """The name of the pytest function that judges this claim."""
         return "test_" + self.name.lower().replace(" ", "_")
 
 

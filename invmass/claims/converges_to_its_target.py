@@ -12,7 +12,7 @@ from invmass.runs.experiment import Experiment
 
 @final
 class ConvergesToItsTarget(Claim):
-    """Does M⁻¹ converge to what its estimator estimates, at the window actually used?"""
+    """Does the mean of M⁻¹ equal the limit of its estimator, regularised for the actual window?"""
 
     name = CONVERGES
     summary = "The mean of M⁻¹ is what its estimator converges to on this posterior, regularised."
@@ -21,7 +21,7 @@ class ConvergesToItsTarget(Claim):
     uses = "`warm_up`: `inverse_mass_matrix`, and `window` if the rule regularises"
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """M⁻¹ over its regularised target, and the data's part of entries below the floor."""
+        """Ratios of M⁻¹ to the target, and the data's part of entries below the floor."""
         yield Estimates(
             lambda count: target_statistics(experiment, count) + data_statistics(experiment, count)
         )

@@ -15,11 +15,11 @@ TOLERANCE = 1e-10  # relative to the largest magnitude among the log densities
 
 @final
 class DensityAgrees(Claim):
-    """The backend's unconstrained log density and the case's differ by one constant.
+    """Do the backend's unconstrained log density and the case's differ by one constant?
 
-    The deviation is the spread of the difference over exact draws, relative to the largest
-    magnitude among the densities. Both are evaluated in float64, where nothing but a wrong
-    formula makes a difference.
+    The deviation is the range of the difference over exact draws, divided by the largest
+    magnitude among the log densities. Both are evaluated in float64, so that only a wrong
+    formula, and no rounding, can exceed the tolerance.
     """
 
     name = "density agrees"
@@ -31,7 +31,7 @@ class DensityAgrees(Claim):
     needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """The spread of the difference over 64 exact draws."""
+        """The relative range of the difference over 64 exact draws."""
         case, truth = experiment.case, experiment.truth
         points = truth.starts(experiment.settings.seed, 64)
 

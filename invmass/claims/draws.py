@@ -14,9 +14,10 @@ from invmass.runs.experiment import Experiment
 
 @final
 class DrawsAreRight(Claim):
-    """Mean and covariance of the draws are the posterior's, in z and, where they are finite, in x.
+    """Are mean and covariance of the draws those of the posterior, in z and in x?
 
-    Of many coordinates means and variances alone, whitened and pooled.
+    In x they are compared only where they are finite. In large dimensions only means and
+    variances are compared, whitened and pooled over the coordinates.
     """
 
     name = "draws are right"
@@ -27,7 +28,7 @@ class DrawsAreRight(Claim):
     per = "backend"
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Whitened means and covariances of the draws of each replicate."""
+        """Mean and covariance of the whitened draws of each replicate."""
         case, truth = experiment.case, experiment.truth
         tolerance = experiment.settings.tolerance
         spaces = {
@@ -44,7 +45,7 @@ class DrawsAreRight(Claim):
         averages = {name: ([], []) for name in spaces}  # of whitened draws and of their squares
 
         def averaged(space: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-            """What one look has averaged, the next one need not."""
+            """Means and mean products of each replicate; those of earlier looks are reused."""
             means, products = averages[space]
             position = experiment.draws(count).position[sum(map(len, means)) :].astype(np.float64)
             if len(position):

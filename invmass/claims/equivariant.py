@@ -1,4 +1,4 @@
-"""The claim "equivariant", and what it shares with the one at several lengths of warm-up."""
+"""The claim "equivariant", and the comparison it shares with "equivariant at several lengths"."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import final
@@ -18,7 +18,11 @@ COMBINED = AffineMap("moved", shift=1000.0, scale=30.0, turn=1)
 
 @final
 class Equivariant(Claim):
-    """Shifted far from zero, rescaled and permuted at once, M⁻¹ is the same but for its units."""
+    """Is M⁻¹ equivariant under a shift, a change of scale and a permutation, all at once?
+
+    Mapped back to the original coordinates, M⁻¹ of the mapped posterior must be that of the
+    original posterior.
+    """
 
     name = "equivariant"
     summary = "Shifting, rescaling and permuting the posterior changes M⁻¹ in its units alone."
@@ -31,7 +35,7 @@ class Equivariant(Claim):
     needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Differences of M⁻¹, mapped back, replicate by replicate."""
+        """Differences between M⁻¹, mapped back, and M⁻¹ of the original, for each replicate."""
         runs = [("", experiment, COMBINED)]
         yield differences_under_maps(experiment, runs, {"": experiment.settings.tolerance})
 
@@ -41,11 +45,18 @@ def differences_under_maps(
     runs: Sequence[tuple[str, Experiment, AffineMap]],
     margins: Mapping[str, float],
 ) -> Estimates:
-    """M⁻¹ of mapped cases, mapped back, against that of the case itself, replicate by replicate.
+    """M⁻¹ of mapped cases, mapped back, against M⁻¹ of the original case, for each replicate.
 
-    Both whitened by the target, and without what regularisation adds: that is in units of z, and
-    should not scale. Keys and starts are the same, which cuts the variance where they lead to the
-    same path.
+    Both matrices are whitened by the regularised target. The term that regularisation adds is
+    subtracted first: it is fixed in units of z and does not scale with the posterior. Both
+    warm-ups use the same keys and the same (mapped) starting points, which reduces the variance
+    of the difference where they follow the same path.
+
+    Args:
+        experiment: the cell.
+        runs: label, experiment on the original case (whose settings also apply to the mapped
+            case) and map, for each comparison.
+        margins: the allowed absolute deviation, by label.
     """
     covariance = experiment.truth.moments.covariance
     pairs = [
@@ -55,23 +66,29 @@ def differences_under_maps(
 
     def differences(count: int) -> list[Statistic]:
         found: list[Statistic] = []
-        for (label, run, after), (_, _, affine_map) in zip(pairs, runs, strict=True):
+        for (label, run, mapped_tuned), (_, _, affine_map) in zip(pairs, runs, strict=True):
             expected = run.regularised(run.target)
             floor = run.regularised(np.zeros_like(expected))
-            here = run.tuned(count).inverse_mass_matrix.astype(np.float64) - floor
-            there = after(count).inverse_mass_matrix.astype(np.float64) - floor
-            here, there = (whiten(m, expected) for m in (here, affine_map.metrics_back(there)))
-            logs = np.log(diagonals(there)) - np.log(diagonals(here))
+            original = run.tuned(count).inverse_mass_matrix.astype(np.float64) - floor
+            mapped = mapped_tuned(count).inverse_mass_matrix.astype(np.float64) - floor
+            original, mapped = (
+                whiten(m, expected) for m in (original, affine_map.metrics_back(mapped))
+            )
+            logs = np.log(diagonals(mapped)) - np.log(diagonals(original))
             found += [
                 Statistic(f"{label}log ratio of S[{i},{i}]", values, 0.0, "linear", margins[label])
                 for i, values in enumerate(logs.T)
             ]
-            if here.ndim == 3:
+            if original.ndim == 3:
                 found += [
                     Statistic(
-                        f"{label}S[{i},{j}]", (there - here)[:, i, j], 0.0, "linear", margins[label]
+                        f"{label}S[{i},{j}]",
+                        (mapped - original)[:, i, j],
+                        0.0,
+                        "linear",
+                        margins[label],
                     )
-                    for i, j in zip(*np.tril_indices(here.shape[1], -1), strict=True)
+                    for i, j in zip(*np.tril_indices(original.shape[1], -1), strict=True)
                 ]
         return found
 
@@ -81,7 +98,7 @@ def differences_under_maps(
 def _mapped_warm_up(
     experiment: Experiment, affine_map: AffineMap, covariance: np.ndarray
 ) -> Callable[[int], Tuned]:
-    """Warm-up of the mapped case, from the same starts mapped along."""
+    """Warm-up of the mapped case, from the starting points of the original, mapped."""
     case = affine_map.case(experiment.case, covariance)
 
     def batch(number: int) -> Tuned:

@@ -9,7 +9,8 @@ from invmass.claims.equivariant import differences_under_maps
 from invmass.model.affine import AffineMap
 from invmass.runs.experiment import Experiment
 
-LENGTHS = {200: 0.15, 500: 0.05, 2000: 0.05}  # short warm-up still depends on the initial identity
+# Margins by number of warm-up steps; a short warm-up still depends on the initial metric.
+LENGTHS = {200: 0.15, 500: 0.05, 2000: 0.05}
 SEPARATE = (
     AffineMap("shifted", shift=1000.0),
     AffineMap("rescaled", scale=30.0),
@@ -19,10 +20,10 @@ SEPARATE = (
 
 @final
 class EquivariantAtSeveralLengths(Claim):
-    """Equivariance under each map alone, after warm-up of several lengths.
+    """Is M⁻¹ equivariant under each map alone, after warm-ups of several lengths?
 
-    Within 5%, but for 200 steps: there the only window before the last has 25 draws, made under
-    the identity, which is the one thing that is not mapped. Within 15% then.
+    The margin is 5%, except for 15% at 200 steps: there, the only window before the last one has
+    25 draws, and these are made under the initial identity metric, which is not mapped.
     """
 
     name = "equivariant at several lengths"
@@ -37,7 +38,7 @@ class EquivariantAtSeveralLengths(Claim):
     needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Differences of M⁻¹, mapped back, for each length and map."""
+        """Differences between M⁻¹, mapped back, and M⁻¹ of the original, by length and map."""
         runs, margins = [], {}
         for length, margin in LENGTHS.items():
             settings = replace(experiment.settings, num_warmup=length)

@@ -1,4 +1,4 @@
-"""A verdict in words: what was asked, what was found, and how to ask again."""
+"""A verdict in words: the claim, the deciding entries and the command that repeats the test."""
 
 import shlex
 from collections import Counter
@@ -19,14 +19,19 @@ SHOWN = 6  # entries in a failure message
 
 
 def command(experiment: Experiment, claim: str | None = None) -> str:
-    """The shell command that repeats one verdict on a combination, or all of them."""
+    """The shell command that repeats one verdict on a cell, or all verdicts if `claim` is None."""
     words = ["invmass", "check", experiment.case.name]
     words += _options(experiment, tuple(entry.name for entry in fields(Settings)))
     return shlex.join(words + (["--claim", claim] if claim else []))
 
 
 def benchmark_command(experiment: Experiment, full: bool) -> str:
-    """The shell command that repeats the timings of a combination, in the full tier or not."""
+    """The shell command that repeats the timings of a cell.
+
+    Args:
+        experiment: the cell.
+        full: whether the timing belongs to the full tier.
+    """
     words = ["invmass", "benchmark", "--case", experiment.case.name]
     words += ["--tier", "full"] if full else []
     words += ["--chains", str(experiment.chains)] if experiment.chains else []
@@ -34,7 +39,7 @@ def benchmark_command(experiment: Experiment, full: bool) -> str:
 
 
 def _options(experiment: Experiment, names: Sequence[str]) -> list[str]:
-    """What chose the combination and where it ran, and those settings that are not the default."""
+    """Options for backend, metric, seed, device and precision, and for non-default settings."""
     words = ["--backend", spec_of(experiment.backend), "--metric", experiment.metric]
     for entry in fields(Settings):
         value = getattr(experiment.settings, entry.name)
@@ -48,14 +53,20 @@ def _options(experiment: Experiment, names: Sequence[str]) -> list[str]:
 
 
 def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
-    """Case, backend, metric, the entries that decided, and the command that repeats it."""
+    """The message of a verdict: cell, deciding entries, and the command that repeats the test.
+
+    Args:
+        experiment: the cell.
+        claim: name of the claim.
+        verdict: the verdict of that claim on that cell.
+    """
     headline = {
         Status.PASS: "passes",
         Status.FAIL: "FAILS",
         Status.INCONCLUSIVE: f"is INCONCLUSIVE after {verdict.replicates} replicates",
     }[verdict.status]
-    guilty = [i for i in verdict.intervals if (i.outside or not i.inside)]
-    ordered = sorted(guilty, key=lambda i: -max(map(abs, i.offsets)))
+    not_passing = [i for i in verdict.intervals if (i.outside or not i.inside)]
+    ordered = sorted(not_passing, key=lambda i: -max(map(abs, i.offsets)))
     lines = [
         f"{claim}: {headline} for case {experiment.case.name}, backend "
         f"{experiment.backend.name}, metric {experiment.metric}",
@@ -76,10 +87,12 @@ def explain(experiment: Experiment, claim: str, verdict: Verdict) -> str:
 
 
 def _readings(experiment: Experiment, verdict: Verdict) -> str:
-    """What the numbers of a verdict on the inverse Fisher are, and how they are read."""
+    """A line that explains "found" and "expected", and counts the readings of the entries."""
     counts = Counter(entry.reading for entry in readings(experiment, verdict))
-    told = ", ".join(f"{reading} in {counts[reading]}" for reading in Reading if counts[reading])
+    reading_counts = ", ".join(
+        f"{reading} in {counts[reading]}" for reading in Reading if counts[reading]
+    )
     return (
         "  found: M⁻¹ over the inverse Fisher itself; expected: what geometry and the documented "
-        f"regularisation predict; entries: {told}"
+        f"regularisation predict; entries: {reading_counts}"
     )

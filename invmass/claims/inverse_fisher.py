@@ -1,4 +1,4 @@
-"""The claim "inverse Fisher", and how its verdict is read entry by entry."""
+"""The claim "inverse Fisher", and the reading of each entry of its verdict."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,11 +32,12 @@ from invmass.whitening import whiten
 
 @final
 class InverseFisher(Claim):
-    """Is M⁻¹ the inverse Fisher information, or what its documented rule makes of this posterior?
+    """Is M⁻¹ the inverse Fisher information, or the predicted multiple of it?
 
-    It passes where the ratio to the inverse Fisher itself is the one that geometry (what the
-    estimator converges to) and the documented regularisation predict; `readings` says whether it is
-    one. What the data contribute to an entry that the regularisation floor hides is judged too.
+    The claim passes if the ratio of M⁻¹ to the inverse Fisher information is the ratio predicted
+    from the geometry of the posterior (the limit of the estimator) and from the documented
+    regularisation; `readings` says whether that ratio is one. Where the regularisation floor
+    dominates an entry, the part that the data contribute to the entry is judged as well.
     """
 
     name = INVERSE_FISHER
@@ -49,7 +50,7 @@ class InverseFisher(Claim):
     uses = "`warm_up`: `inverse_mass_matrix`; the rule in `estimators`"
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Ratios to the inverse Fisher, and the data's part of entries below the floor."""
+        """Ratios of M⁻¹ to the inverse Fisher, and the data's part of entries below the floor."""
         margin = experiment.settings.tolerance
 
         def settled(verdict: Verdict) -> bool:
@@ -67,9 +68,12 @@ class InverseFisher(Claim):
 
 
 def readings(experiment: Experiment, verdict: Verdict) -> tuple[EntryReading, ...]:
-    """What a verdict on the inverse Fisher says of each entry; of many coordinates, of all of them.
+    """Read a verdict on the inverse Fisher: matches, differs as documented, wrong or undecided.
 
-    Those that are wrong or differ have a reason with them.
+    Returns:
+        One reading for each entry; in large dimensions, one for the mean ratio and one each for
+        the smallest and the largest ratio of any direction. Entries that are wrong or differ
+        carry a reason.
     """
     geometry, _ = predicted_ratios(experiment)
     margin = experiment.settings.tolerance
@@ -81,17 +85,24 @@ def readings(experiment: Experiment, verdict: Verdict) -> tuple[EntryReading, ..
     hidden = below_floor(experiment)
     places = judged_entries(experiment)
     data = iter(verdict.estimates[len(places) :])
-    told = []
+    entry_readings = []
     for (i, j), found in zip(places, verdict.estimates, strict=False):
         parts = (next(data),) if hidden[i] or hidden[j] else ()
         size = geometry[i] if geometry.ndim == 1 else geometry[i, j]
-        told.append(read_entry(found, margin, float(size), parts))
-    return tuple(told)
+        entry_readings.append(read_entry(found, margin, float(size), parts))
+    return tuple(entry_readings)
 
 
 @dataclass(frozen=True)
 class Part:
-    """An entry's ratio to the inverse Fisher as a product of named parts."""
+    """The ratio of a diagonal entry to the inverse Fisher, as a product of three factors.
+
+    Attributes:
+        entry: its name.
+        geometry: the limit of the estimator over the inverse Fisher.
+        regularisation: the regularised limit over the limit.
+        remainder: the measured mean over the regularised limit.
+    """
 
     entry: str
     geometry: float
@@ -100,10 +111,13 @@ class Part:
 
 
 def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
-    """The deviation from the inverse Fisher as geometry × regularisation × remainder.
+    """Factor the ratio to the inverse Fisher into geometry × regularisation × remainder.
 
-    All on the diagonal of the whitened matrix (or the ratios of a diagonal metric); what remains
-    is adaptivity and Monte Carlo error.
+    The ratios are the diagonal of M⁻¹ whitened by the inverse Fisher (for a diagonal metric, its
+    ratios). The remainder is the effect of adaptation and the Monte Carlo error.
+
+    Returns:
+        One part for each of the d coordinates.
     """
 
     def diagonal(metric: np.ndarray) -> np.ndarray:
@@ -121,10 +135,11 @@ def split(experiment: Experiment, verdict: Verdict) -> list[Part]:
 
 
 def _ratio_statistics(experiment: Experiment, count: int) -> list[Statistic]:
-    """M⁻¹ over the inverse Fisher itself, against what is predicted of it.
+    """Ratios of M⁻¹ to the inverse Fisher itself, with the predicted ratios as expectations.
 
-    Beside the diagonal the margin is in units of the predicted scales. Of many coordinates the mean
-    ratio, and those of the directions where it is smallest and largest.
+    Off the diagonal the margin is multiplied by the predicted scales of both coordinates. In large
+    dimensions the statistics are the mean ratio, and the ratios of the directions where the ratio
+    is smallest and largest.
     """
     ratios = whiten(tuned_matrices(experiment, count), inverse_fisher_for_metric(experiment))
     _, predicted = predicted_ratios(experiment)

@@ -12,11 +12,12 @@ from invmass.runs.experiment import Experiment
 
 @final
 class OverflowIsRejected(Claim):
-    """Does a chain stay where it is if the energy overflows, whatever the sign of what comes out?
+    """Does a chain reject a trajectory whose energy overflows to plus or minus infinity?
 
-    At a step so long that `½ pᵀ M⁻¹ p` leaves the finite numbers, terms of either sign may do so,
-    and their sum may be minus infinity: no energy to accept, but for who takes it for the lowest of
-    all. The search for a step size tries such steps after every window.
+    At a very long step `½ pᵀ M⁻¹ p` overflows. Its terms may overflow with either sign, so that
+    the computed energy may be minus infinity. A sampler that compares energies without a test for
+    finite values would accept that state. The search for an initial step size tries such steps
+    after every window.
     """
 
     name = "overflow is rejected"
@@ -29,7 +30,7 @@ class OverflowIsRejected(Claim):
     needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Replicates that moved at a step so long that the energy overflows."""
+        """The number of replicates that moved at a step so long that the energy overflows."""
         largest = float(np.finfo(experiment.tuned(experiment.batch).step_size.dtype).max)
         far = draws_at_step(experiment, largest**0.25)(experiment.batch)
         moved = replicates_that_moved(experiment, far)

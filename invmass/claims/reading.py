@@ -1,4 +1,4 @@
-"""What a tuned M⁻¹ is to the inverse Fisher: it matches, differs as documented, or is wrong."""
+"""How a tuned M⁻¹ relates to the inverse Fisher: it matches, differs as documented, or is wrong."""
 
 from dataclasses import dataclass, replace
 
@@ -12,20 +12,20 @@ BELOW_FLOOR = "below the regularisation floor"
 
 @dataclass(frozen=True)
 class EntryReading:
-    """The three readings of one entry.
+    """The reading of one entry of M⁻¹.
 
-    On the diagonal they are ratios to the inverse Fisher itself; beside it, entries of M⁻¹ whitened
-    by the inverse Fisher, where none should be: zero is perfect.
+    Values on the diagonal are ratios to the inverse Fisher, and one is a perfect match. Values off
+    the diagonal are entries of M⁻¹ whitened by the inverse Fisher, and zero is a perfect match.
 
     Attributes:
-        entry: its name.
-        ratio: found.
+        entry: name of the entry.
+        ratio: the estimate.
         low: lower end of its confidence interval.
-        high: upper end.
-        predicted: what geometry and the documented regularisation make of it.
-        scale: "log" of a ratio, "linear" beside the diagonal.
-        reading: whether it matches, differs as documented, or is wrong.
-        reason: what it differs by, or why it is undecided.
+        high: upper end of its confidence interval.
+        predicted: the value predicted from geometry and the documented regularisation.
+        scale: "log" for a ratio, "linear" off the diagonal.
+        reading: whether the entry matches, differs as documented, is wrong or is undecided.
+        reason: the factors by which the entry differs, or why it is wrong or undecided.
     """
 
     entry: str
@@ -42,8 +42,8 @@ def read(found: Interval, margin: float) -> Reading:
     """The reading of one interval, whose `expected` is the prediction.
 
     Args:
-        found: the ratio to the inverse Fisher with its prediction; or an entry beside the diagonal.
-        margin: within which of one, or of zero beside the diagonal, it matches.
+        found: interval of the ratio to the inverse Fisher, or of an entry off the diagonal.
+        margin: the entry matches if it is within this margin of one, or of zero off the diagonal.
     """
     if found.outside:
         return Reading.WRONG
@@ -51,7 +51,7 @@ def read(found: Interval, margin: float) -> Reading:
         return Reading.UNDECIDED
     if found.scale == "log":
         perfect = replace(found, expected=1.0, margin=margin)
-    else:  # in units of the predicted scales
+    else:  # the interval's margin is in units of the predicted scales
         perfect = replace(found, expected=0.0, margin=max(margin, found.margin))
     if perfect.inside:
         return Reading.MATCHES
@@ -63,14 +63,14 @@ def read(found: Interval, margin: float) -> Reading:
 def read_entry(
     found: Interval, margin: float, geometry: float, data: tuple[Interval, ...] = ()
 ) -> EntryReading:
-    """The reading of one entry, with what it differs by.
+    """The reading of one entry, with the reason.
 
     Args:
-        found: as `read` takes it.
-        margin: likewise.
-        geometry: what geometry alone predicts.
-        data: intervals of what else it depends on, such as what the data contribute to it where
-            the regularisation floor hides that.
+        found: interval of the entry, as for `read`.
+        margin: margin of a match, as for `read`.
+        geometry: the value predicted from geometry alone, without regularisation.
+        data: intervals of further quantities that must agree for the entry to be right, such as
+            the data's part of an entry that the regularisation floor dominates.
     """
     reading, reason = read(found, margin), ""
     off = [part.entry for part in data if part.outside]
@@ -90,14 +90,16 @@ def read_entry(
 def deviation_parts(
     scale: Scale, geometry: float, expected: float, name: str = "geometry", smallest: float = 0.0
 ) -> str:
-    """Geometry and regularisation, each with its size, unless the other is far larger.
+    """The effects of geometry and regularisation on an entry, in words.
+
+    An effect is left out if the other one is more than four times as large.
 
     Args:
-        scale: "log" of a ratio, "linear" beside the diagonal.
-        geometry: what the entry would be without regularisation.
-        expected: what the entry should be with regularisation.
-        name: what the part that is not regularisation is called.
-        smallest: the size, a logarithm on the log scale, below which a part is left out.
+        scale: "log" for a ratio, "linear" off the diagonal.
+        geometry: the predicted value without regularisation.
+        expected: the predicted value with regularisation.
+        name: name of the effect that is not regularisation.
+        smallest: effects below this size are left out; on the log scale, a logarithm.
     """
     if scale == "log":
         sizes = {name: geometry, "regularisation": expected / geometry}
@@ -112,14 +114,16 @@ def deviation_parts(
 
 
 def worst_first(readings: tuple[EntryReading, ...]) -> list[EntryReading]:
-    """Wrong ones, undecided ones, those that differ, those that match; else in their order."""
+    """The readings sorted: wrong, undecided, differing, matching; otherwise in the given order."""
     return sorted(readings, key=lambda entry: list(reversed(Reading)).index(entry.reading))
 
 
 def overall(readings: tuple[EntryReading, ...]) -> Reading:
-    """One word for all entries: the worst, of which one that differs is told before one undecided.
+    """The reading of the whole matrix, from the readings of its entries.
 
-    But for undecided ones that leave the verdict open.
+    That is the first of wrong, differs, undecided, matches that any entry has. If an entry is
+    undecided for lack of replicates or because of the regularisation floor, so is the matrix,
+    unless an entry is wrong.
     """
     found = {entry.reading for entry in readings}
     order: tuple[Reading, ...]

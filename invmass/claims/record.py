@@ -1,4 +1,4 @@
-"""A verdict as the flat row that is kept of it."""
+"""Verdicts, errors and timings as flat rows of the results folder."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -19,24 +19,25 @@ from invmass.runs.environment import provenance, threads
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.registry import load_backend, spec_of
 
-Settle = Callable[[str], None]  # judges a claim by its name, records, and fails unless it passes
+# Judges the claim of a given name, records the verdict, and fails the test unless it is a pass.
+Settle = Callable[[str], None]
 
-SHOWN_REPLICATES, SHOWN_DIMENSION = 32, 12  # tuned matrices kept for pictures
-CURVE = 48  # points of an ellipse that is mapped
-SHOWN_INTERVALS = 200  # the furthest; more than all entries of 12 coordinates
+SHOWN_REPLICATES, SHOWN_DIMENSION = 32, 12  # limits on the matrices stored for pictures
+CURVE = 48  # points on an ellipse that is mapped from z to x
+SHOWN_INTERVALS = 200  # more than a dense metric of 12 coordinates has entries
 
 
 def answer_record(
     experiment: Experiment, claim: str, answer: Verdict | InvmassError
 ) -> dict[str, Any]:
-    """All that a row says of what came of a claim, a verdict or an error."""
+    """The row of a claim that was judged: of its verdict, or of the error that prevented one."""
     if isinstance(answer, InvmassError):
         return error_record(experiment, claim, str(answer))
     return verdict_record(experiment, claim, answer)
 
 
 def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict[str, Any]:
-    """All that a row says of a verdict; arrays as lists."""
+    """The row of a verdict; arrays are converted to lists."""
     record = {
         "kind": "verdict",
         "claim": claim,
@@ -56,12 +57,12 @@ def verdict_record(experiment: Experiment, claim: str, verdict: Verdict) -> dict
         readings = readings_of(experiment, verdict)
         record["reading"] = str(overall(readings))
         record["readings"] = [asdict(entry) for entry in worst_first(readings)[:SHOWN_INTERVALS]]
-        record |= _picture(experiment, verdict)
+        record |= _picture_fields(experiment, verdict)
     return record
 
 
 def error_record(experiment: Experiment, claim: str | None, message: str) -> dict[str, Any]:
-    """All that a row says of a claim that came to no verdict."""
+    """The row of a claim for which an error prevented a verdict."""
     return {
         "kind": "verdict",
         "claim": claim,
@@ -74,13 +75,13 @@ def error_record(experiment: Experiment, claim: str | None, message: str) -> dic
 
 
 def lost_record(cell: Cell, settings: Settings, claim: str, message: str) -> dict[str, Any]:
-    """The same, from where the experiment itself is not at hand."""
+    """The row of a cell whose worker process was lost, so that its experiment is not available."""
     case, backend = all_cases()[cell.case], load_backend(cell.spec)
     return error_record(Experiment(case, backend, cell.metric, settings), claim, message)
 
 
-def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
-    """What a picture of tuned matrices over the inverse Fisher needs."""
+def _picture_fields(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
+    """Fields from which a report draws the tuned matrices over the inverse Fisher."""
     tuned = experiment.tuned(verdict.replicates)
     fisher, target = experiment.truth.inverse_fisher, experiment.regularised(experiment.target)
     shown = tuned.inverse_mass_matrix[:SHOWN_REPLICATES]
@@ -90,9 +91,9 @@ def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
         "tuned": shown.tolist(),
     }
     if experiment.case.dimension == 2:
-        of = {"fisher": fisher, "target": target, "mean": shown.mean(axis=0)}
+        metrics = {"fisher": fisher, "target": target, "mean": shown.mean(axis=0)}
         matrices["mapped"] = {
-            name: curve for name, m in of.items() if (curve := _mapped(experiment, m))
+            name: curve for name, m in metrics.items() if (curve := _ellipse_in_x(experiment, m))
         }
     return {
         **(matrices if experiment.case.dimension <= SHOWN_DIMENSION else {}),
@@ -107,10 +108,14 @@ def _picture(experiment: Experiment, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _mapped(experiment: Experiment, metric: np.ndarray) -> list[list[float]]:
-    """A metric's 1-sigma ellipse about the truth as a closed curve in x, by free coordinates.
+def _ellipse_in_x(experiment: Experiment, metric: np.ndarray) -> list[list[float]]:
+    """The 1-sigma ellipse of a metric about the truth, mapped to x.
 
-    Empty if it is none, or leaves what can be told in float64.
+    The ellipse is a closed curve of `CURVE` points.
+
+    Returns:
+        Points in the free coordinates of x; empty if the metric is not finite and positive
+        definite, or if a mapped point is not finite in float64.
     """
     full = np.diag(metric) if metric.ndim == 1 else metric
     if not (np.isfinite(full).all() and (np.linalg.eigvalsh(full) > 0).all()):
@@ -123,7 +128,13 @@ def _mapped(experiment: Experiment, metric: np.ndarray) -> list[list[float]]:
 
 
 def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) -> dict[str, Any]:
-    """All that a row says of a timing."""
+    """The row of a timing.
+
+    Args:
+        experiment: the cell.
+        phase: the timed phase, such as "warm-up".
+        timing: the measured fields, among them `seconds` and `gradients`.
+    """
     covariance = experiment.truth.moments.covariance
     finite = bool(np.all(np.isfinite(covariance)))
     return {
@@ -140,7 +151,7 @@ def timing_record(experiment: Experiment, phase: str, timing: dict[str, Any]) ->
 
 
 def _settings_record(experiment: Experiment) -> dict[str, Any]:
-    """The settings of a verdict, from which it can be repeated; seed and warm-up stand apart."""
+    """Settings that are needed to repeat a verdict; `combination_record` has seed and warm-up."""
     return {
         "cap": experiment.cap,
         "tolerance": experiment.settings.tolerance,
@@ -149,7 +160,7 @@ def _settings_record(experiment: Experiment) -> dict[str, Any]:
 
 
 def combination_record(experiment: Experiment) -> dict[str, Any]:
-    """What was run, and on what."""
+    """The cell, its seed and warm-up length, and the versions and machine that it ran on."""
     return {
         "case": experiment.case.name,
         "case_version": experiment.case.version,

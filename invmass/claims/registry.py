@@ -1,4 +1,4 @@
-"""All claims by name, found in this folder, and the verdicts on one cell."""
+"""All claims of this folder by name, and the verdicts on one cell."""
 
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -13,8 +13,8 @@ from invmass.results.schema import RENAMED
 from invmass.runs.experiment import Experiment
 
 
-def _found() -> Iterator[type[Claim]]:
-    """The final classes of claims in the modules of this package, by the modules' names."""
+def _claim_classes() -> Iterator[type[Claim]]:
+    """The final claim classes of the modules of this package, in the order of the module names."""
     for module in iter_modules(invmass.claims.__path__, "invmass.claims."):
         if module.name == __name__:
             continue
@@ -24,15 +24,15 @@ def _found() -> Iterator[type[Claim]]:
                 yield value
 
 
-_ALL: list[type[Claim]] = [InverseFisher, *_found()]  # the headline first
+_ALL: list[type[Claim]] = [InverseFisher, *_claim_classes()]  # the headline first
 CLAIMS = {claim.name: claim() for claim in _ALL}
 
 
 def claim_named(name: str) -> Claim:
-    """The claim of this name, or of one that it had in earlier releases.
+    """The claim with this name, which may be its name in an earlier release.
 
     Raises:
-        UsageError: the name is not known.
+        UsageError: no claim has this name.
     """
     current = RENAMED.get(name, name)
     if current not in CLAIMS:
@@ -43,12 +43,13 @@ def claim_named(name: str) -> Claim:
 def answers(
     experiment: Experiment, named: Sequence[str] = ()
 ) -> Iterator[tuple[str, Verdict | InvmassError]]:
-    """Claims about a cell as they are judged: those named, or all but the long ones.
+    """Judge a cell by the named claims, or by all claims except the long ones.
 
-    Each with its verdict, or with the error that prevented one.
+    Yields:
+        The name of each claim with its verdict, or with the error that prevented a verdict.
 
     Raises:
-        UsageError: a name that is not known, or a claim that does not apply to this cell.
+        UsageError: no claim has one of the names, or a named claim does not apply to this cell.
     """
     for name in named:
         if reason := not_judged_reason(experiment, name):
@@ -65,10 +66,10 @@ def answers(
 
 
 def not_judged_reason(experiment: Experiment, name: str) -> str | None:
-    """Why a cell is not judged by the claim of this name, as a sentence; None if it is.
+    """Why the claim with this name does not judge the cell, as a sentence; None if it does.
 
     Raises:
-        UsageError: the name is not known.
+        UsageError: no claim has this name.
     """
     claim = claim_named(name)
     if reason := claim.not_judged_reason(experiment):

@@ -1,4 +1,4 @@
-"""Entries of which the regularisation floor leaves less than half to the data."""
+"""Entries of M⁻¹ that the regularisation floor dominates: the data contribute less than half."""
 
 from dataclasses import replace
 
@@ -14,16 +14,23 @@ from invmass.results.status import Status
 from invmass.runs.experiment import Experiment
 from invmass.whitening import whiten
 
-HALF = 0.5  # of an entry is left to the data, or their part is judged by itself
-UNITS = 4  # in the last place: roundings of a library that shrinks an estimate
+HALF = 0.5  # the data's part of an entry is judged by itself if it is below this fraction
+UNITS = 4  # in the last place: allowance for rounding in a library's shrinkage
 
 
 def data_statistics(experiment: Experiment, count: int) -> list[Statistic]:
-    """What the data contribute to entries of which the floor leaves them less than half.
+    """The data's part of the entries that the regularisation floor dominates.
 
-    `((n+5)/n) (M⁻¹ - floor)` by Stan's rule, whitened by the target, should be the identity. The
-    subtraction loses digits: by what a few units in the last place of M⁻¹ may amount to, intervals
-    are wider.
+    With Stan's rule the data's part of M⁻¹ is `((n+5)/n) (M⁻¹ - floor)`. Whitened by the target,
+    its expectation is the identity. The subtraction loses digits, so intervals are widened by the
+    effect of a few units in the last place of M⁻¹.
+
+    Args:
+        experiment: the cell.
+        count: number of replicates R.
+
+    Returns:
+        Statistics with R values each; none if the floor dominates no entry.
     """
     hidden, estimator = below_floor(experiment), experiment.estimator
     if not np.any(hidden):
@@ -32,7 +39,7 @@ def data_statistics(experiment: Experiment, count: int) -> list[Statistic]:
     tuned = experiment.tuned(count).inverse_mass_matrix
     parts = whiten(estimator.data_part(tuned.astype(np.float64), window), target)
     unit = UNITS * relative_rounding(tuned) / estimator.weight(window)
-    lost = unit * _amplified(np.abs(tuned.astype(np.float64)).max(axis=0), target)
+    lost = unit * _whitened_error_bound(np.abs(tuned.astype(np.float64)).max(axis=0), target)
     if experiment.large:
         rounding = float(np.max(lost if lost.ndim == 1 else np.diag(lost)[hidden]))
         chosen = parts[:, hidden] if parts.ndim == 2 else parts[:, hidden][:, :, hidden]
@@ -64,7 +71,7 @@ def data_statistics(experiment: Experiment, count: int) -> list[Statistic]:
 
 
 def why_open(experiment: Experiment, verdict: Verdict) -> str:
-    """Why no number of replicates decides; empty if one might."""
+    """Why an inconclusive verdict cannot be decided by more replicates; empty if it might be."""
     blind = [entry for entry in verdict.estimates if entry.blind]
     if verdict.status is not Status.INCONCLUSIVE or not blind:
         return ""
@@ -78,8 +85,8 @@ def why_open(experiment: Experiment, verdict: Verdict) -> str:
     )
 
 
-def _amplified(sizes: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """How large the errors of a whitened metric can be, if those of its entries are `sizes`."""
+def _whitened_error_bound(sizes: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Bounds on the errors of a whitened metric, given bounds `sizes` on those of its entries."""
     if reference.ndim == 1:
         return sizes / reference
     inverse = np.abs(np.linalg.inv(np.linalg.cholesky(reference)))
@@ -87,7 +94,7 @@ def _amplified(sizes: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def below_floor(experiment: Experiment) -> np.ndarray:
-    """Coordinates, or directions, of which the floor leaves less than half to the data; (d,)."""
+    """Whether the data contribute less than half to a coordinate or direction; shape (d,), bool."""
     target, window = experiment.target, experiment.tuned(1).window
     ratios = whiten(experiment.regularised(target)[None], target)[0]
     ratios = ratios if ratios.ndim == 1 else np.diag(ratios)

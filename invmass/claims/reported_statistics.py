@@ -11,27 +11,30 @@ from invmass.claims.replicates import draws_at_step, replicates_that_moved
 from invmass.runs.experiment import NUM_SAMPLES, Experiment
 from invmass.sampling.backend import Draws, Tuned
 
-FACTOR_TWO = 1.0  # margin, relative
-HALVED_GRADIENTS = 0.5  # the law holds for short steps; tuned ones are near the longest stable
-NEAR_TARGET, COUNTED = 0.05, 0.02  # margins of acceptance, absolute
-EQUAL_GRADIENTS = 1e-5
+FACTOR_TWO = 1.0  # relative margin
+# Relative margin: the law holds for short steps, and tuned steps are near the stability limit.
+HALVED_GRADIENTS = 0.5
+NEAR_TARGET, COUNTED = 0.05, 0.02  # absolute margins of acceptance
+EQUAL_GRADIENTS = 1e-5  # relative margin of counts that must be equal
 
 
 @final
 class ReportedStatistics(Claim):
-    """Is what the library says of its draws what comes of them at other step sizes?
+    """Do the reported acceptance, gradients and divergences follow known laws of the step size?
 
-    At a thousandfold step each draw is one gradient, divergent and rejected, and the chain stays
-    where it was: exactly. At half the step, trajectories of the same length take twice the
-    gradients, and acceptance falls short of one by a quarter as much, for the error of the energy
-    is of second order; and again at half of that. A sampler that takes the same number of steps,
-    two or more, at any step size, and finishes its trajectory before it rejects, has as many
-    gradients at each of them; as its trajectories are shorter at half the step, no law holds for
-    its acceptance there.
-    Acceptance is at its target while the step size follows it, and not below it afterwards. Where
-    draws are accepted or rejected as a whole, acceptance is also counted.
+    - At a thousand times the tuned step, every draw takes exactly one gradient, diverges and is
+      rejected, and no chain moves.
+    - At half the step, trajectories of the same length take twice as many gradients, and the
+      rejection rate falls to a quarter, because the energy error is of second order in the step
+      size. The same holds from half the step to a quarter of it.
+    - A sampler with a fixed number of steps, two or more, that completes its trajectory before it
+      rejects takes the same number of gradients at every step size. Its trajectories are shorter
+      at half the step, so no law of the acceptance is tested.
+    - Acceptance during warm-up equals its target, and acceptance after warm-up is not below it.
+    - If the sampler has an accept/reject step, the reported acceptance equals the fraction of
+      draws that differ from the draw before.
 
-    Energies do not cross the contract of a backend, and are not judged here.
+    The backend contract does not include energies, so they are not judged.
     """
 
     name = "reported statistics"
@@ -54,21 +57,24 @@ class ReportedStatistics(Claim):
     needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Counts at a thousandfold step; then laws at a half and a quarter of the tuned one."""
-        far, near = (
-            draws_at_step(experiment, 1000.0)(experiment.batch),
-            experiment.draws(experiment.batch),
+        """Counts at a thousandfold step; then ratios at half and at a quarter of the tuned step."""
+        huge_step = draws_at_step(experiment, 1000.0)(experiment.batch)
+        tuned_step = experiment.draws(experiment.batch)
+        fixed = experiment.backend.has_accept_reject and _has_fixed_number_of_steps(
+            huge_step, tuned_step
         )
-        fixed = experiment.backend.has_accept_reject and _has_fixed_number_of_steps(far, near)
-        counts = np.sum(far.gradients != NUM_SAMPLES)
+        counts = np.sum(huge_step.gradients != NUM_SAMPLES)
         yield Deviations(
             {
                 f"replicates {fault} at the thousandfold step": float(count)
                 for fault, count in (
                     ("with other than one gradient a draw", 0 if fixed else counts),
-                    ("with draws that did not diverge", np.sum(far.divergences != NUM_SAMPLES)),
-                    ("with acceptance", np.sum(far.acceptance > 0)),
-                    ("that moved", replicates_that_moved(experiment, far)),
+                    (
+                        "with draws that did not diverge",
+                        np.sum(huge_step.divergences != NUM_SAMPLES),
+                    ),
+                    ("with acceptance", np.sum(huge_step.acceptance > 0)),
+                    ("that moved", replicates_that_moved(experiment, huge_step)),
                 )
             }
         )
@@ -77,28 +83,31 @@ class ReportedStatistics(Claim):
 
         def values(count: int) -> list[Statistic]:
             draws, half, tuned = experiment.draws(count), halved(count), experiment.tuned(count)
-            leaps = half.gradients / draws.gradients
-            # below two, because HMC rounds up and NUTS doubles
+            gradient_ratio = half.gradients / draws.gradients
+            # the ratio is below two because HMC rounds the number of steps up, and NUTS doubles
+            # the length of its trajectory
             law = (1.0, EQUAL_GRADIENTS) if fixed else (2.0, HALVED_GRADIENTS)
-            found = [Statistic("gradients at half the step", leaps, law[0], "log", law[1])]
+            found = [Statistic("gradients at half the step", gradient_ratio, law[0], "log", law[1])]
             if not fixed:
-                shortfall = (1 - half.acceptance) / (1 - draws.acceptance)
-                again = (1 - quartered(count).acceptance) / (1 - half.acceptance)
+                at_half = (1 - half.acceptance) / (1 - draws.acceptance)
+                at_quarter = (1 - quartered(count).acceptance) / (1 - half.acceptance)
                 found += [
                     Statistic(
-                        "lack of acceptance at half the step", shortfall, 0.25, "log", FACTOR_TWO
+                        "lack of acceptance at half the step", at_half, 0.25, "log", FACTOR_TWO
                     ),
                     Statistic(
-                        "lack of acceptance at a quarter of it", again, 0.25, "log", FACTOR_TWO
+                        "lack of acceptance at a quarter of it", at_quarter, 0.25, "log", FACTOR_TWO
                     ),
                 ]
             if target is not None:
                 found += _acceptance_at_target(tuned, draws, target)
             if experiment.backend.has_accept_reject:
                 moves = np.any(np.diff(draws.position, axis=1) != 0, axis=2).mean(axis=1)
-                off = moves - draws.acceptance
+                difference = moves - draws.acceptance
                 found.append(
-                    Statistic("acceptance counted less reported", off, 0.0, "linear", COUNTED)
+                    Statistic(
+                        "acceptance counted less reported", difference, 0.0, "linear", COUNTED
+                    )
                 )
             return found
 
@@ -106,7 +115,7 @@ class ReportedStatistics(Claim):
 
 
 def _acceptance_at_target(tuned: Tuned, draws: Draws, target: float) -> list[Statistic]:
-    """Acceptance during warm-up is at its target, and after warm-up not below it."""
+    """Statistics of acceptance: at its target during warm-up, and not below it after warm-up."""
     low, high = target - NEAR_TARGET, 1 - (1 - target) / 10
     middle, half = (low + high) / 2, (high - low) / 2
     return [
@@ -115,10 +124,13 @@ def _acceptance_at_target(tuned: Tuned, draws: Draws, target: float) -> list[Sta
     ]
 
 
-def _has_fixed_number_of_steps(far: Draws, near: Draws) -> bool:
-    """Whether each draw takes as many gradients at a thousandfold step as at the tuned one.
+def _has_fixed_number_of_steps(huge_step: Draws, tuned_step: Draws) -> bool:
+    """Whether draws take the same number of gradients at a thousandfold step as at the tuned step.
 
-    More than one: of a sampler that reports one gradient for each draw, whatever it takes, the same
-    would be seen.
+    The number must exceed one a draw. Otherwise a sampler that wrongly reports one gradient for
+    every draw would be taken for a sampler with a fixed number of steps.
     """
-    return bool(np.all(far.gradients == near.gradients) and np.all(far.gradients > NUM_SAMPLES))
+    return bool(
+        np.all(huge_step.gradients == tuned_step.gradients)
+        and np.all(huge_step.gradients > NUM_SAMPLES)
+    )

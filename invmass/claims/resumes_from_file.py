@@ -16,7 +16,7 @@ from invmass.sampling.backend import Tuned
 
 @final
 class ResumesFromFile(Claim):
-    """Are tuned replicates, saved to a file and loaded, the same, and are the draws from them?"""
+    """Do tuned replicates that are saved to a file and loaded give the same arrays and draws?"""
 
     name = "resumes from a file"
     summary = (
@@ -30,7 +30,7 @@ class ResumesFromFile(Claim):
     needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Arrays and draws that differ after saving and loading."""
+        """The number of replicates whose arrays or draws differ after saving and loading."""
         tuned = experiment.tuned(experiment.batch)
         with TemporaryDirectory() as folder:
             path = Path(folder) / "tuned.npz"
@@ -44,6 +44,8 @@ class ResumesFromFile(Claim):
             )
             for entry in fields(Tuned)
         }
-        again = experiment.checked_draws(experiment.resample_call(0, loaded))
-        draws = replicates_that_differ(again.position, experiment.draws(experiment.batch).position)
+        redrawn = experiment.checked_draws(experiment.resample_call(0, loaded))
+        draws = replicates_that_differ(
+            redrawn.position, experiment.draws(experiment.batch).position
+        )
         yield Deviations(changed | {"replicates with other draws": float(draws)})

@@ -1,11 +1,11 @@
-"""A sequential equivalence test with three answers; it knows arrays, and no sampler.
+"""A sequential equivalence test with three outcomes, on arrays and independent of any sampler.
 
-Each statistic has one value per replicate. Its expectation is within the margin of what is
-expected (pass), outside it (fail), or not yet known (inconclusive, which is never a pass). The
-probability of a wrong pass and that of a wrong fail are each at most α for the whole verdict, of
-which α/(n(n+1)) is spent at the n-th look at the growing set of replicates. To pass, every entry
-must be within its margin, so each is tested at the full level (Berger, Technometrics 24, 1982). To
-fail, one entry suffices, so the level is divided among all of them (Bonferroni).
+Each statistic has one value per replicate. The test decides that the mean of the statistic is
+within the margin of the expected value (pass) or outside the margin (fail), or it is inconclusive,
+which is never a pass. The probabilities of a wrong pass and of a wrong fail are each at most α for
+the whole verdict; the n-th look at the growing set of replicates spends α/(n(n+1)). To pass, every
+entry must be within its margin, so each is tested at the full level (Berger, Technometrics 24,
+1982). To fail, one entry suffices, so the level is divided by the number of entries (Bonferroni).
 """
 
 import math
@@ -18,17 +18,17 @@ import numpy as np
 from invmass.claims.intervals import Interval, Statistic, interval, linear_ends, log_ends
 from invmass.results.status import Status
 
-SETTLING = 8  # times the first replicates: up to there a pass may be looked at again
+SETTLING = 8  # a pass that is not settled continues up to this multiple of the first replicates
 
 
 @dataclass(frozen=True)
 class Deviation:
-    """An entry of a deterministic claim: how far something that is computed exactly is off.
+    """An entry of a deterministic claim, with its exactly computed deviation.
 
     Attributes:
-        entry: its name.
+        entry: name of the entry.
         found: the deviation, at least 0.
-        tolerance: the largest that is allowed.
+        tolerance: the largest allowed deviation.
     """
 
     entry: str
@@ -37,26 +37,26 @@ class Deviation:
 
     @property
     def offsets(self) -> tuple[float, float]:
-        """The deviation in units of the tolerance, as both ends of an interval have it."""
+        """The deviation in units of the tolerance, as both ends of an interval."""
         return self.found / self.tolerance, self.found / self.tolerance
 
     @property
     def inside(self) -> bool:
-        """Whether it is allowed."""
+        """Whether the deviation is at most the tolerance."""
         return self.found <= self.tolerance
 
     @property
     def outside(self) -> bool:
-        """Whether it is not."""
+        """Whether the deviation exceeds the tolerance."""
         return not self.inside
 
     @property
     def blind(self) -> bool:
-        """Never: nothing here is estimated."""
+        """Always false: rounding cannot hide a deviation that is computed exactly."""
         return False
 
     def row(self) -> dict[str, Any]:
-        """The fields as rows have them: those of an interval that expects 0."""
+        """The fields of a row, as for an interval with expected value 0."""
         bounds = {"low": self.found, "high": self.found, "expected": 0.0}
         return {
             "entry": self.entry,
@@ -73,7 +73,17 @@ class Deviation:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer, and all that it rests on: the intervals are those that decided."""
+    """The outcome of a test.
+
+    Attributes:
+        status: pass, fail or inconclusive.
+        intervals: the confidence interval of each entry at the level of the last decision, or
+            the deviation of each entry of a deterministic claim.
+        replicates: number of replicates at the last look.
+        looks: number of looks.
+        alpha: bound on the probability of a wrong pass and on that of a wrong fail.
+        margin: margin of the entries that have none of their own.
+    """
 
     status: Status
     intervals: tuple[Interval | Deviation, ...]
@@ -83,19 +93,19 @@ class Verdict:
     margin: float
 
     def furthest(self, count: int) -> tuple[Interval | Deviation, ...]:
-        """At most so many intervals: all in their order, or those that are furthest out."""
+        """The `count` intervals furthest from expectation, worst first; all, in order, if fewer."""
         if len(self.intervals) <= count:
             return self.intervals
         return tuple(sorted(self.intervals, key=lambda i: -max(map(abs, i.offsets)))[:count])
 
     @property
     def estimates(self) -> tuple[Interval, ...]:
-        """Those of the entries that are estimated from replicates."""
+        """The entries that are estimated from replicates."""
         return tuple(entry for entry in self.intervals if isinstance(entry, Interval))
 
     @property
     def worst(self) -> Interval | Deviation:
-        """The entry that is furthest out; the one that decided, if any did."""
+        """The entry furthest from expectation, among those outside the margin if there are any."""
         outside = [interval for interval in self.intervals if interval.outside]
         return max(
             outside or self.intervals,
@@ -104,7 +114,14 @@ class Verdict:
 
 
 def look(statistics: Sequence[Statistic], margin: float, alpha: float, number: int) -> Verdict:
-    """Judge once, at the `number`-th look (counted from one) of a sequence."""
+    """Judge once, at one look of a sequence.
+
+    Args:
+        statistics: of the replicates so far.
+        margin: relative on the log scale, absolute on the linear scale.
+        alpha: bound on the probability of a wrong pass, and of a wrong fail, for all looks.
+        number: of this look, counted from one.
+    """
     level = alpha / (number * (number + 1))
 
     def intervals(level: float) -> tuple[Interval, ...]:
@@ -128,52 +145,61 @@ def sequential(
     cap: int,
     settled: Callable[[Verdict], bool] = lambda _: True,
 ) -> Verdict:
-    """Look at `first` replicates, then at ever more of them, until decided or at the cap.
+    """Test `first` replicates, then more and more, until the test decides or reaches the cap.
 
-    Each time a quarter is added, in multiples of `first`. Where rounding alone reaches the margin
-    of an entry there is one look, which may fail and cannot pass.
+    Each look adds a quarter of the replicates so far, rounded up to a multiple of `first`. If
+    rounding alone reaches the margin of an entry, there is only one look, which may fail and
+    cannot pass.
 
     Args:
-        draw: the statistics of the first R replicates.
-        margin: relative on the log scale, absolute on the linear one.
-        alpha: bound on a wrong pass and on a wrong fail, for the whole verdict.
-        first: replicates at the first look.
-        cap: replicates at the last look.
-        settled: whether a pass says all that is to be said; if not, and there are fewer than
-            `SETTLING` times the first replicates, it is looked at again.
+        draw: a function that returns the statistics of the first R replicates, given R.
+        margin: relative on the log scale, absolute on the linear scale.
+        alpha: bound on the probability of a wrong pass, and of a wrong fail, for the verdict.
+        first: number of replicates at the first look.
+        cap: largest number of replicates.
+        settled: whether a passing verdict is final; if not, the test goes on while it has fewer
+            than `SETTLING` times the first replicates.
     """
     replicates, number = min(first, cap), 1
     while True:
         verdict = look(draw(replicates), margin, alpha, number)
-        goes_on = verdict.status is Status.INCONCLUSIVE or (
+        continues = verdict.status is Status.INCONCLUSIVE or (
             verdict.status is Status.PASS and replicates < SETTLING * first and not settled(verdict)
         )
-        if not goes_on or replicates >= cap or any(entry.blind for entry in verdict.intervals):
+        if not continues or replicates >= cap or any(entry.blind for entry in verdict.intervals):
             return verdict
         replicates += first * math.ceil(replicates / (4 * first))
         replicates, number = min(replicates, cap), number + 1
 
 
 def replicates_wanted(verdict: Verdict, most: int = 1_000_000) -> int | None:
-    """About how many replicates would decide at one look, if these are typical; None beyond `most`.
+    """About how many replicates would decide a verdict at a single look, if these are typical.
 
-    More than there are, which did not.
+    On the linear scale, an interval is assumed to shrink as Student's quantile over the square root
+    of the number of replicates. On the log scale, the variance is inferred from the shorter side
+    of the interval, since the longer side may be infinite.
 
-    On the linear scale intervals are taken to shrink as Student's quantile over the root of the
-    number; on the log scale the variance is that of which the shorter side would come, since the
-    longer may reach to infinity.
+    Args:
+        verdict: an inconclusive verdict.
+        most: largest number to consider.
+
+    Returns:
+        More than the replicates of the verdict; None if more than `most` are needed, or if
+        rounding prevents a decision.
     """
     if any(entry.blind for entry in verdict.intervals):
         return None
     level = verdict.alpha / 2
-    level_now = level / len(verdict.estimates) / 2  # of each interval, on either side
+    level_now = level / len(verdict.estimates) / 2  # of each side of each interval
     now = verdict.replicates, level_now
-    rulers = [(log_ends if i.scale == "log" else linear_ends)(i, *now) for i in verdict.estimates]
+    interval_ends = [
+        (log_ends if i.scale == "log" else linear_ends)(i, *now) for i in verdict.estimates
+    ]
 
     count = verdict.replicates + 1
     while count <= most:
-        narrow = np.array([ends(count, level) for ends in rulers])
-        low, high = np.array([ends(count, level_now) for ends in rulers]).T
+        narrow = np.array([ends(count, level) for ends in interval_ends])
+        low, high = np.array([ends(count, level_now) for ends in interval_ends]).T
         if np.all(np.abs(narrow) < 1) or np.any((low > 1) | (high < -1)):
             return count
         count += math.ceil(count / 8)
@@ -184,8 +210,8 @@ def exact(deviations: Mapping[str, float], tolerance: float) -> Verdict:
     """The verdict of a deterministic claim: no deviation may exceed the tolerance.
 
     Args:
-        deviations: by the name of their entry.
-        tolerance: the largest that is allowed.
+        deviations: by the name of their entry, each at least 0.
+        tolerance: the largest allowed deviation.
     """
     found = tuple(Deviation(entry, value, tolerance) for entry, value in deviations.items())
     status = Status.PASS if all(entry.inside for entry in found) else Status.FAIL

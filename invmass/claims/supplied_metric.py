@@ -12,17 +12,17 @@ from invmass.claims.replicates import as_matrices, in_batches, replicates_that_d
 from invmass.runs.experiment import Experiment
 from invmass.sampling.backend import Tuned, WarmUpRequest
 
-STEP_SIZE_LAW = 0.25
-SHORT_WARMUP = 200  # enough to tune a step size alone
+STEP_SIZE_LAW = 0.25  # relative margin
+SHORT_WARMUP = 200  # steps: enough to tune only the step size
 
 
 @final
 class SuppliedMetric(Claim):
-    """Is a metric that is handed over kept bit by bit, and is it the one that is used?
+    """Does warm-up return a supplied metric bit for bit, and does it sample with that metric?
 
-    Two metrics are supplied, the second one stretched and sheared, and the ratio of the step sizes
-    tuned under them is that of the law of Gaussians, `ε ∝ (Σ λᵢ⁻⁴)^(-1/4)` with λᵢ² the eigenvalues
-    of `M^½ Σ M^½`.
+    Two metrics are supplied: the covariance, and the covariance rescaled by a factor for each
+    coordinate, with alternating signs. The ratio of the step sizes tuned under them must follow
+    the law for Gaussians, `ε ∝ (Σ λᵢ⁻⁴)^(-1/4)`, where λᵢ² are the eigenvalues of `M^½ Σ M^½`.
     """
 
     name = "supplied metric"
@@ -42,9 +42,10 @@ class SuppliedMetric(Claim):
     needs = "a backend that can keep a supplied metric"
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Replicates that changed the metric; then the ratio of step sizes under two metrics."""
+        """The number of replicates that changed the metric; then the ratio of step sizes."""
         covariance = experiment.truth.moments.covariance
-        # signs that alternate turn correlations round: without them a dense metric is another one
+        # alternating signs flip the correlations of neighbours, so that a sampler which uses only
+        # the diagonal of a dense metric tunes another step size
         stretch = (
             2.0 * (-1.0) ** np.arange(len(covariance)) * np.linspace(1.0, 0.5, len(covariance))
         )
@@ -83,12 +84,14 @@ class SuppliedMetric(Claim):
         yield Estimates(ratio, STEP_SIZE_LAW)
 
     def unmet_need(self, experiment: Experiment) -> str | None:
-        """A backend that keeps a supplied metric."""
+        """Why the backend cannot sample with a fixed, supplied metric; None if it can."""
         return experiment.backend.supplied_metric_reason(adapt_metric=False)
 
 
 def _stable_step_size(covariance: np.ndarray, metric: np.ndarray) -> float:
-    """`(Σ λᵢ⁻⁴)^(-1/4)`, λᵢ² the eigenvalues of `M^½ Σ M^½`: the step size on a Gaussian, up to
-    a factor that depends on the acceptance alone."""
+    """The step size on a Gaussian, up to a factor that depends only on the acceptance.
+
+    That is `(Σ λᵢ⁻⁴)^(-1/4)`, where λᵢ² are the eigenvalues of `M^½ Σ M^½`.
+    """
     squares = scipy.linalg.eigh(covariance, as_matrices(metric[None])[0], eigvals_only=True)
     return float(np.sum(squares**-2.0) ** -0.25)

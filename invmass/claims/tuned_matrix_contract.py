@@ -11,19 +11,20 @@ from invmass.claims.base import Claim, Deviations, Estimates
 from invmass.claims.replicates import as_matrices, diagonals
 from invmass.runs.experiment import Experiment
 
-MIN_LOG_SEPARATION = 0.5  # of log variances: readings that are nearer to each other are one
-EQUAL = 1e-5  # chance that two variances which scatter by 3% are the same to six digits
-ROUNDING = 64  # in units of the last place: sums of 500 products came out up to 7 apart
+# Norm of the difference of log variances, below which two conventions cannot be distinguished.
+MIN_LOG_SEPARATION = 0.5
+EQUAL = 1e-5  # probability that two variances with 3% standard deviation agree to six digits
+ROUNDING = 64  # in units of the last place: sums of 500 products differed by up to 7
 
 
 @final
 class TunedMatrixContract(Claim):
-    """Is each replicate's matrix M⁻¹, of variances, in declared order, its own, and a metric?
+    """Does each replicate have an M⁻¹ of its own: a metric, of variances, in declared order?
 
-    Where another reading of the matrices is told from the right one by their size, the mean of
-    their diagonals must be less than half as far from the target as from that reading, in
-    logarithms, if there is a target. Symmetry and positive definiteness are judged in the
-    precision that they came in.
+    A backend might report another quantity: M, standard deviations, or coordinates in another
+    order. Where such a quantity would differ clearly from the target, the logarithm of the mean
+    diagonal must be less than half as far from the target as from that quantity. This needs a
+    target. Symmetry and positive definiteness are judged in the precision of the matrices.
     """
 
     name = "contract of a tuned matrix"
@@ -40,7 +41,7 @@ class TunedMatrixContract(Claim):
     needs_target = False
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """Symmetry, definiteness, distinct matrices, and no other reading of the diagonal."""
+        """Symmetry, definiteness, distinct matrices, and distances from other quantities."""
         count = experiment.batch
         matrices = experiment.tuned(count).inverse_mass_matrix
         transposed = np.swapaxes(matrices, 1, 2) if matrices.ndim == 3 else matrices
@@ -51,10 +52,15 @@ class TunedMatrixContract(Claim):
         deviations = {
             "replicates that are not symmetric": float(np.sum(asymmetry > rounding)),
             "replicates that are not positive definite": float(
-                np.sum(~np.vectorize(_has_factor, signature="(d,d)->()")(as_matrices(matrices)))
+                np.sum(
+                    ~np.vectorize(_has_cholesky_factor, signature="(d,d)->()")(
+                        as_matrices(matrices)
+                    )
+                )
             ),
         }
-        if experiment.estimator.rule is Rule.VARIANCE:  # others may be exact on a Gaussian
+        # other rules may be exact on a Gaussian, so that all replicates have the same matrix
+        if experiment.estimator.rule is Rule.VARIANCE:
             shared = count - distinct - _coincidences(count, experiment.case.dimension)
             deviations["replicates with the matrix of another"] = float(max(0, shared))
         if experiment.why_no_target:
@@ -70,13 +76,13 @@ class TunedMatrixContract(Claim):
 
 
 def _coincidences(count: int, dimension: int) -> int:
-    """Replicates that may have the matrix of another by chance, but for once in a million."""
+    """Number of equal pairs of matrices that chance exceeds with a probability of 1e-6."""
     pairs = 0.5 * count**2
     return int(scipy.stats.poisson.isf(1e-6, pairs * EQUAL**dimension))
 
 
 def _misreadings(experiment: Experiment, right: np.ndarray) -> dict[str, np.ndarray]:
-    """Logarithms of the diagonal, were something else than M⁻¹ in declared order reported."""
+    """Logarithms of the diagonal if another quantity than M⁻¹ in declared order is reported."""
     slices = experiment.case.posterior.slices
     by_name = np.concatenate([np.r_[slices[name]] for name in sorted(slices)])
     return {
@@ -87,7 +93,7 @@ def _misreadings(experiment: Experiment, right: np.ndarray) -> dict[str, np.ndar
     }
 
 
-def _has_factor(matrix: np.ndarray) -> bool:
+def _has_cholesky_factor(matrix: np.ndarray) -> bool:
     """Whether a matrix has a Cholesky factor, in its own precision."""
     try:
         np.linalg.cholesky(matrix)

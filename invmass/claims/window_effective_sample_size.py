@@ -13,21 +13,25 @@ from invmass.runs.experiment import Experiment
 from invmass.sampling.backend import Draws
 from invmass.whitening import whiten
 
-LARGEST_KURTOSIS = 4.0  # beyond, a few draws decide on a variance, and delta methods fail
-FACTOR_TWO, FACTOR_THREE_HALVES = 1.0, 0.5  # margins, relative
-GROUPS = 8  # of replicates: a few that are stuck spoil a few of them
+# Beyond this kurtosis a few draws dominate the sample variance, and the delta method fails.
+LARGEST_KURTOSIS = 4.0
+FACTOR_TWO, FACTOR_THREE_HALVES = 1.0, 0.5  # relative margins
+GROUPS = 8  # of replicates, so that a few stuck replicates affect only a few groups
 
 
 @final
 class WindowEffectiveSampleSize(Claim):
-    """Do the replicates scatter as the effective draws of one window do, within a factor of two?
+    """Does the variance of M⁻¹ over replicates imply the effective sample size of one window?
 
-    On the Gaussian, where the law is exact, within one and a half: so that half a window is seen.
+    The implied sample size is `(κ₄-1)/Var(log Sᵢᵢ)`, where S is M⁻¹ whitened by its regularised
+    target and κ₄ the kurtosis of a whitened coordinate. It is compared with the length of the
+    window times the ratio of effective to actual draws for z², pooled over the coordinates; this
+    ratio and κ₄ are estimated from the draws. The constant that regularisation adds to Sᵢᵢ has no
+    variance and is accounted for. A window that is not reset, is skipped or is counted twice
+    changes this variance, but not the mean of M⁻¹.
 
-    The sample size that they imply, `(κ₄-1)/Var(log Sᵢᵢ)`, against the length of the window times
-    the share of effective draws for z², pooled over the coordinates. Both that share and κ₄ are
-    those of the draws. The part of Sᵢᵢ that regularisation adds has no spread, and is left out.
-    A window that is not reset, is skipped or counted twice shows here, and nowhere in the mean.
+    The margin is a factor of 2, and of 1.5 on the Gaussian, where the formula is exact, so that a
+    window of half the length is detected.
     """
 
     name = "window effective sample size"
@@ -46,29 +50,29 @@ class WindowEffectiveSampleSize(Claim):
     quick_cases = (GAUSSIAN_FIT,)
 
     def evidence(self, experiment: Experiment) -> Iterator[Deviations | Estimates]:
-        """The implied sample size over that of the window."""
+        """The implied sample size, with the effective sample size of the window as expectation."""
         experiment_draws = experiment.draws(experiment.batch)
         expected = experiment.regularised(experiment.target)
         floor = experiment.regularised(np.zeros_like(expected))
-        share = 1.0 - diagonals(whiten(floor[None], expected))[0]
-        effective, excess = ess_fraction_and_kurtosis(experiment, experiment_draws, expected)
+        data_fraction = 1.0 - diagonals(whiten(floor[None], expected))[0]
+        effective, kurtosis_less_one = ess_fraction_and_kurtosis(
+            experiment, experiment_draws, expected
+        )
         window = experiment.tuned(1).window
         size = window * float(np.mean(effective))
 
         def implied(count: int) -> list[Statistic]:
             matrices = experiment.tuned(count).inverse_mass_matrix.astype(np.float64)
             logs = np.log(diagonals(whiten(matrices, expected)))
-            expected_spread = share * np.sqrt(
-                excess / (window * effective)
-            )  # standard deviation of each column
-            values = logs / (expected_spread * np.sqrt(size))
+            standard_deviations = data_fraction * np.sqrt(kurtosis_less_one / (window * effective))
+            values = logs / (standard_deviations * np.sqrt(size))
             return [Statistic("implied sample size", values, size, "precision")]
 
         is_gaussian = experiment.case.name == GAUSSIAN_FIT
         yield Estimates(implied, FACTOR_THREE_HALVES if is_gaussian else FACTOR_TWO)
 
     def unmet_need(self, experiment: Experiment) -> str | None:
-        """The spread is predicted for variances of draws that are not heavy-tailed."""
+        """Why the variance over replicates is not predicted: another rule, or heavy tails."""
         if experiment.why_no_target:
             return experiment.why_no_target
         if experiment.estimator.rule is not Rule.VARIANCE:
@@ -86,11 +90,19 @@ class WindowEffectiveSampleSize(Claim):
 def ess_fraction_and_kurtosis(
     experiment: Experiment, draws: Draws, expected: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Share of effective draws for squares, and κ₄-1, of each whitened coordinate; both (d,).
+    """Effective over actual draws for the squares of each whitened coordinate, and κ₄-1.
 
-    The share is the median of those of groups of replicates. One whose tuned step is long may be
-    stuck in a bend or a tail for all its draws; in warm-up, where the step still shortens, it would
-    not be.
+    The first is the median over groups of replicates. A replicate with a long tuned step may be
+    stuck in a curved or extreme region for all its draws; during warm-up, when the step size is
+    still adapted, it would not be.
+
+    Args:
+        experiment: the cell.
+        draws: draws of R replicates.
+        expected: the regularised target, shape (d,) or (d, d).
+
+    Returns:
+        Two arrays of shape (d,).
     """
     from arviz_stats.base import array_stats  # slow to import
 
@@ -98,9 +110,9 @@ def ess_fraction_and_kurtosis(
     if expected.ndim == 2:
         points = points @ np.linalg.inv(np.linalg.cholesky(expected)).T
     squares = np.moveaxis(points**2, 2, 0)
-    shares = [
+    fractions = [
         [array_stats.ess(s, chain_axis=0, draw_axis=1, method="mean") / s.size for s in group]
         for group in np.array_split(squares, min(GROUPS, squares.shape[1]), axis=1)
     ]
-    excess = np.var(squares, axis=(1, 2)) / np.mean(squares, axis=(1, 2)) ** 2
-    return np.median(shares, axis=0), excess
+    kurtosis_less_one = np.var(squares, axis=(1, 2)) / np.mean(squares, axis=(1, 2)) ** 2
+    return np.median(fractions, axis=0), kurtosis_less_one
