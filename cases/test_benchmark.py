@@ -120,7 +120,7 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
 
 def _ess_summary(experiment: Experiment, draws: Draws) -> dict[str, float]:
     mean = experiment.truth.moments.mean
-    return effective.worth(draws.position, mean, int(draws.gradients.sum()))
+    return effective.ess_summary(draws.position, mean, int(draws.gradients.sum()))
 
 
 def _diagnostics(experiment: Experiment, draws: Draws) -> dict[str, float]:
