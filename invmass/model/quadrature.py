@@ -106,12 +106,9 @@ class Quadrature:
         """The quadrature of a log density whose mode and Hessian are computed.
 
         Args:
-            log_density: `log π(z)` up to a constant, at a vector of shape (d,); d is at most 5.
+            log_density: `log π(z)` up to a constant, at a vector of shape (d,).
             start: a point near the mode, shape (d,).
             refine: factor by which the step of the grid is divided.
-
-        Raises:
-            InvmassError: no mode was found, d exceeds 5, or the tails are too heavy.
         """
         return cls(by_rows(log_density), *_laplace(log_density, start), refine)
 
@@ -167,16 +164,13 @@ class Quadrature:
     def exact_draws(self, count: int, seed: tuple[int, ...]) -> np.ndarray:
         """Draw independently from the posterior.
 
-        In one dimension the distribution function is inverted, with the accuracy of the quadrature.
-        In several dimensions draws are made by rejection sampling from a multivariate Student-t
-        envelope, whose height is 1.3 times the largest density ratio on the grid.
+        In one dimension by inversion of the distribution function, as accurate as the quadrature;
+        else by rejection from a multivariate Student-t envelope, whose height is 1.3 times the
+        largest density ratio on the grid.
 
         Args:
-            count: number of draws.
+            count: number of draws, which are returned in shape (count, d).
             seed: seed of NumPy's generator.
-
-        Returns:
-            Draws of shape (count, d).
 
         Raises:
             InvmassError: the density exceeds the envelope at a proposal, so that the draws would

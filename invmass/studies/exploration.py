@@ -49,14 +49,13 @@ def explore(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row of kind "setting" for each metric, number of steps and step size.
 
-    In two dimensions there is also a row of kind "trajectories" for each metric. M⁻¹ is the
-    identity, the diagonal of Cov(z), or Cov(z).
+    M⁻¹ is the identity, the diagonal of Cov(z), or Cov(z). In two dimensions there is also a row of
+    kind "trajectories" for each.
 
     Args:
         case: the posterior.
         settings: only the seed is used.
-        step_sizes: in units of the square root of the smallest eigenvalue of Cov(z) after
-            whitening by the metric.
+        step_sizes: relative to the smallest standard deviation of z whitened by the metric.
         steps: numbers of leapfrog steps.
 
     Raises:

@@ -44,14 +44,13 @@ def recorded_experiment(
         case: the posterior that they were tuned on.
         estimator: a name in `ESTIMATORS`; by default the one that the file states.
         window: number of draws in the last window; by default the one that the file states.
-        space: the unconstrained space of the matrices, as `transforms_of` names it; by default
-            the one that the file states, or else Stan's.
+        space: the unconstrained space, as `transforms_of` names it; by default the one that the
+            file states, or else Stan's.
         settings: tolerance and false-alarm rate; seed, cap and length of warm-up are not used.
         sampler: name of the sampler in the rows.
 
     Raises:
-        UsageError: the estimator or the window is unknown or does not fit the matrices, or there
-            are fewer than two replicates.
+        UsageError: the estimator or window is unknown or unsuitable, or R is below two.
         BackendFaultError: a matrix is not a valid metric.
     """
     name = estimator or recorded.estimator
