@@ -254,8 +254,8 @@ def _slice(given: list[Expression], shape: Shape, given_with: Mapping[str, Any])
         return replace(x, shape=shape)
     if len(x.shape) > 1 or set(given_with["strides"] or (1,)) != {1}:
         raise UsageError("there is no translation of slices of matrices, or of those with a stride")
-    (begin,), (end,) = given_with["start_indices"], given_with["limit_indices"]
-    return Expression(f"{x.enclosed}[{begin + 1}:{end}]", shape, False)
+    (start,), (end,) = given_with["start_indices"], given_with["limit_indices"]
+    return Expression(f"{x.enclosed}[{start + 1}:{end}]", shape, False)
 
 
 def _concatenate(given: list[Expression], shape: Shape, _: Mapping[str, Any]) -> Expression:

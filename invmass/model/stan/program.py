@@ -178,12 +178,12 @@ class _Writer:
             raise UsageError(f"{name}: Stan counts in whole numbers, and the data are others")
         return self._declare(name, np.round(array).astype(int))
 
-    def _keep(self, known: Known) -> str:
+    def _keep(self, constant: Known) -> str:
         """Add an array to the data, unless it is there already, and return its name."""
-        array = np.asarray(known.value, dtype=np.float64)
+        array = np.asarray(constant.value, dtype=np.float64)
         key = f"{array.shape} {array.tobytes().hex()}"
         if key not in self._data_names:
-            self._data_names[key] = self._declare(known.name, array)
+            self._data_names[key] = self._declare(constant.name, array)
         return self._data_names[key]
 
     def _declare(self, wanted: str, array: np.ndarray) -> str:
