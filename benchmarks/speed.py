@@ -336,7 +336,7 @@ def worth() -> list[dict[str, Any]]:
         rates = {}
         for backend, (draws, seconds) in timed.items():
             mean, gradients = experiments[backend].truth.moments.mean, int(draws.gradients.sum())
-            found = effective.worth(draws.position, mean, gradients)
+            found = effective.ess_summary(draws.position, mean, gradients)
             rates[backend] = found["min_bulk_ess"] / seconds, found["min_square_ess"] / seconds
         best, best_of_squares = (max(rates[backend][i] for backend in NUTS) for i in (0, 1))
         lines += [

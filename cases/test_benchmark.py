@@ -123,7 +123,7 @@ def _time(benchmark: Any, call: Callable[[], T]) -> tuple[T, dict[str, Any]]:
 def _ess_summary(experiment: Experiment, draws: Draws) -> dict[str, float]:
     """The effective sample size of the draws, in all and per gradient."""
     mean = experiment.truth.moments.mean
-    return effective.worth(draws.position, mean, int(draws.gradients.sum()))
+    return effective.ess_summary(draws.position, mean, int(draws.gradients.sum()))
 
 
 def _diagnostics(experiment: Experiment, draws: Draws) -> dict[str, float]:

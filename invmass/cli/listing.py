@@ -11,7 +11,7 @@ from invmass.model.case import Case
 from invmass.model.catalogue import select_cases
 from invmass.results.plain_json import plain_json
 from invmass.sampling.backend import Backend
-from invmass.sampling.registry import OWN, brought, load_backend, unsupported_metrics
+from invmass.sampling.registry import OWN, entry_point_backends, load_backend, unsupported_metrics
 
 
 @click.command("list")
@@ -29,7 +29,7 @@ def list_(cases: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             click.echo(f"{case.name} ...", err=True)
         chosen.append(case_line(case) | (reference(case) if as_json else {}))
-    backends = [backend_line(load_backend(name)) for name in (*OWN, *brought())]
+    backends = [backend_line(load_backend(name)) for name in (*OWN, *entry_point_backends())]
     if as_json:
         click.echo(plain_json({"cases": chosen, "backends": backends}, indent=2))
         return

@@ -1,4 +1,7 @@
-"""Affine maps of a linear fit: they must not change what a sampler tunes, except for the units."""
+"""Shift, rescale or permute the coordinates of a linear regression.
+
+A sampler must tune the same metric in the new coordinates, up to the same change of coordinates.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -9,19 +12,20 @@ from invmass.model.case import Case
 from invmass.model.distributions import Normal
 from invmass.model.posterior import Observation, Site
 
-_FLAT = 1e4  # of the moved prior over the distance moved: it pulls by nothing that could be seen
+# Standard deviation of the new prior over the largest coordinate: wide enough to be negligible.
+_FLAT = 1e4
 
 
 @dataclass(frozen=True)
 class AffineMap:
-    """`x[i] = scale · w[i - turn] + shift · sd`, from old coordinates w to new ones.
+    """The map `x[i] = scale · w[i - turn] + shift · sd` from old coordinates w to new ones x.
 
     Attributes:
-        name: what it does, in a word or two.
+        name: a short description.
         shift: in units of the largest standard deviation of the new coordinates.
-        scale: c, common to all coordinates.
-        turn: by how many places the coordinates move on, the last ones becoming the first. Not a
-            reversal, which many a wrong order would follow.
+        scale: factor common to all coordinates.
+        turn: number of positions of a cyclic permutation: coordinate i becomes coordinate
+            i + turn, modulo d. A reversal would not do: it is its own inverse, and hides errors.
     """
 
     name: str
@@ -30,26 +34,36 @@ class AffineMap:
     turn: int = 0
 
     def points(self, points: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-        """Rows of old coordinates as rows of new ones, given Cov(w); shape (N, d)."""
+        """Map points from old to new coordinates.
+
+        Args:
+            points: rows w, shape (N, d).
+            covariance: Cov(w), shape (d, d).
+
+        Returns:
+            Rows x, shape (N, d).
+        """
         return self.scale * self._ordered(points) + self._distance(covariance)
 
     def metrics_back(self, metrics: np.ndarray) -> np.ndarray:
-        """Metrics of the new coordinates as those of the old ones; shape (R, d) or (R, d, d)."""
+        """Transform M⁻¹ from new to old coordinates; shape (R, d) or (R, d, d)."""
         axes = tuple(range(1, metrics.ndim))
         return np.roll(metrics, (-self.turn,) * len(axes), axes) / self.scale**2
 
     def case(self, case: Case, covariance: np.ndarray) -> Case:
-        """The same posterior in the new coordinates, as a case of the same structure.
+        """The same posterior in the new coordinates, except for a flat prior.
 
-        It shares the compiled programs of the old one. The design's columns change places and
-        are divided by the scale, and the data move along; the prior becomes flat.
+        The columns of the design matrix are permuted and divided by the scale, and the data are
+        shifted accordingly. The new case has the same structure, and so shares the compiled
+        programs of the old one.
 
         Args:
-            case: a fit that is linear in one real site: `Observation.constants` is its design.
+            case: a regression that is linear in one real site with a normal prior. The only entry
+                of `Observation.constants` is the design matrix, shape (n, d).
             covariance: Cov(w), shape (d, d).
 
         Raises:
-            UsageError: the case is no such fit.
+            UsageError: the case is not such a regression.
         """
         sites, observations = list(case.sites.items()), list(case.observations.items())
         if len(sites) != 1 or len(observations) != 1 or len(observations[0][1].constants) != 1:
@@ -66,9 +80,9 @@ class AffineMap:
                 f"case {case.name!r} cannot be moved: its site needs a normal prior and one "
                 "coordinate for each column of the design"
             )
-        moved_design = self._ordered(design) / self.scale
+        new_design = self._ordered(design) / self.scale
         truth = self.points(np.asarray(case.truth[site_name], dtype=float)[None], covariance)[0]
-        offset = moved_design @ np.full(len(truth), self._distance(covariance))
+        offset = new_design @ np.full(len(truth), self._distance(covariance))
         width = _FLAT * max(float(np.max(np.abs(truth))), 1.0)
         return replace(
             case,
@@ -76,7 +90,7 @@ class AffineMap:
             sites={site_name: Site(Normal(0.0, width), site.shape)},
             observations={
                 observed_name: Observation(
-                    observed.family, np.asarray(observed.data) + offset, (moved_design,)
+                    observed.family, np.asarray(observed.data) + offset, (new_design,)
                 )
             },
             truth={site_name: truth},

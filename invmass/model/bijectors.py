@@ -1,8 +1,8 @@
-"""Bijectors between a site's constrained values and the unconstrained space of a sampler.
+"""Bijectors `x = T(z)` from a sampler's unconstrained space to a site's constrained values.
 
-`x = T(z)`. Which `T` is used belongs to the sampler's library: ours (Stan's choices) stand here,
-a library's own comes in as `LibraryTransform`. A simplex of K parts has K - 1 coordinates, a
-correlation matrix of K rows has K (K - 1) / 2.
+Each sampler library chooses its own bijectors. Those of this module are Stan's; the ones of another
+library are wrapped in `LibraryTransform`. A simplex with K parts has K - 1 coordinates, a K × K
+correlation matrix has K (K - 1) / 2.
 """
 
 import abc
@@ -33,15 +33,15 @@ class Transform(abc.ABC):
 
     @abc.abstractmethod
     def forward(self, z: Array) -> Array:
-        """`x = T(z)`; elementwise, or vector to simplex."""
+        """`x = T(z)`: the constrained value of the whole site."""
 
     @abc.abstractmethod
     def inverse(self, x: Array) -> Array:
-        """`z = T⁻¹(x)`."""
+        """`z = T⁻¹(x)`: the unconstrained value of the whole site."""
 
     @abc.abstractmethod
     def log_det(self, z: Array) -> Array:
-        """`log|det ∂T/∂z|` summed over the site; a scalar."""
+        """`log|det ∂T/∂z|` of the whole site, a scalar; T is reduced to its free entries."""
 
 
 Transforms = Mapping[str, Transform]
@@ -49,7 +49,7 @@ Transforms = Mapping[str, Transform]
 
 @dataclass(frozen=True)
 class Identity(Transform):
-    """For the whole line."""
+    """For real numbers: `x = z`."""
 
     def forward(self, z: Array) -> Array:
         return z
@@ -95,7 +95,7 @@ class ScaledSigmoid(Transform):
 
 @dataclass(frozen=True)
 class StickBreaking(Transform):
-    """For a simplex: z = 0 is the even split (Stan Reference Manual, "Unit simplex")."""
+    """For a simplex; z = 0 gives equal parts (Stan Reference Manual, "Unit simplex")."""
 
     def forward(self, z: Array) -> Array:
         taken = sigmoid(z - jnp.log(self._parts_left(z)))
@@ -103,7 +103,7 @@ class StickBreaking(Transform):
         return jnp.append(taken, 1.0) * jnp.append(1.0, left)
 
     def inverse(self, x: Array) -> Array:
-        left = jnp.cumsum(x[::-1])[::-1]  # what remains, this part included
+        left = jnp.cumsum(x[::-1])[::-1]  # sum of this part and all later ones
         return jnp.log(x[:-1]) - jnp.log(left[1:]) + jnp.log(self._parts_left(x[:-1]))
 
     def log_det(self, z: Array) -> Array:
@@ -118,9 +118,10 @@ class StickBreaking(Transform):
 
 @dataclass(frozen=True)
 class IsometricLogRatio(Transform):
-    """For a simplex, as Stan has it since 2.37: `x = softmax(V z)`, V orthonormal.
+    """For a simplex, used by Stan since 2.37: `x = softmax(V z)` with orthonormal columns of V.
 
-    Column j of V has j equal entries, and one that balances them (Stan Math, `simplex_constrain`).
+    Column j of V has j equal entries, followed by one that makes the sum zero.
+    Source: Stan Math, `simplex_constrain`.
     """
 
     def forward(self, z: Array) -> Array:
@@ -142,7 +143,7 @@ class IsometricLogRatio(Transform):
 
 @dataclass(frozen=True)
 class Ordered(Transform):
-    """For increasing vectors: the first entry, and the logarithms of the gaps."""
+    """For increasing vectors: z is the first entry and the logarithms of the differences."""
 
     def forward(self, z: Array) -> Array:
         return jnp.cumsum(jnp.append(z[:1], jnp.exp(z[1:])))
@@ -156,10 +157,10 @@ class Ordered(Transform):
 
 @dataclass(frozen=True)
 class PartialCorrelations(Transform):
-    """For correlation matrices: z are the inverse hyperbolic tangents of partial correlations.
+    """For correlation matrices: z is the inverse hyperbolic tangent of partial correlations.
 
-    They build the Cholesky factor row by row as a stick is broken (Stan Reference Manual,
-    "Correlation matrices").
+    They determine the Cholesky factor, each row by stick-breaking of its squared norm.
+    Source: Stan Reference Manual, "Correlation matrices".
     """
 
     def forward(self, z: Array) -> Array:
@@ -168,7 +169,9 @@ class PartialCorrelations(Transform):
 
     def inverse(self, x: Array) -> Array:
         factor = jnp.linalg.cholesky(x)
-        left = 1.0 - jnp.cumsum(factor**2, axis=1) + factor**2  # before each entry is taken
+        left = (
+            1.0 - jnp.cumsum(factor**2, axis=1) + factor**2
+        )  # squared norm left before each entry
         below = np.tril_indices(len(x), -1)
         return jnp.arctanh(factor[below] / jnp.sqrt(left[below]))
 
@@ -183,17 +186,24 @@ class PartialCorrelations(Transform):
     @staticmethod
     def _factor(z: Array) -> Array:
         partial = strictly_lower(jnp.tanh(z))
-        left = jnp.cumprod(jnp.sqrt(1.0 - partial**2), axis=1)  # of the row, after each entry
+        left = jnp.cumprod(
+            jnp.sqrt(1.0 - partial**2), axis=1
+        )  # norm of the row left after each entry
         before = jnp.concatenate([jnp.ones((len(partial), 1)), left[:, :-1]], axis=1)
         return (partial + jnp.eye(len(partial))) * before
 
 
 @dataclass(frozen=True, eq=False)
 class LibraryTransform(Transform):
-    """A sampler library's own map, given by its two directions.
+    """A bijector of a sampler library.
 
-    The log determinant is taken from the map itself by automatic differentiation, so that it
-    does not depend on what the library says about it. `support` says which entries are free.
+    Its log determinant is computed by automatic differentiation of `to_constrained`, so that it is
+    independent of the one that the library declares.
+
+    Attributes:
+        to_constrained: `T`, differentiable by JAX in forward mode.
+        to_unconstrained: `T⁻¹`.
+        support: of the constrained values; defines which of their entries are free.
     """
 
     to_constrained: Callable[[Array], Array]
@@ -211,14 +221,24 @@ class LibraryTransform(Transform):
 
 
 def autodiff_log_det(forward: Callable[[Array], Array], z: Array, support: Support) -> Array:
-    """`log|det|` of the Jacobian at `z` of the free entries of `forward`."""
+    """`log|det J|`, where J is the Jacobian of the free entries of `T(z)`; a scalar.
+
+    Args:
+        forward: `T`, differentiable by JAX in forward mode.
+        z: unconstrained value of the site.
+        support: of the constrained values; defines which of their entries are free.
+    """
     flat = jnp.ravel(z)
     jacobian = jax.jacfwd(lambda v: support.free(forward(jnp.reshape(v, jnp.shape(z)))))(flat)
     return jnp.linalg.slogdet(jacobian)[1]
 
 
 def default_transform(support: Support) -> Transform:
-    """Our own choice for each support, which is Stan's up to 2.36."""
+    """The bijector that this suite uses for a support: Stan's up to 2.36.
+
+    Raises:
+        UsageError: there is no bijector for this support.
+    """
     match support:
         case Real():
             return Identity()
@@ -236,5 +256,5 @@ def default_transform(support: Support) -> Transform:
 
 
 def stan_transform(support: Support) -> Transform:
-    """What Stan uses since 2.37: as ours, but for a simplex."""
+    """The bijector that Stan uses since 2.37: it differs from ours for a simplex only."""
     return IsometricLogRatio() if isinstance(support, Simplex) else default_transform(support)

@@ -1,4 +1,4 @@
-"""A case: a posterior with its true parameters, and every answer that a sampler is held to."""
+"""A case: a posterior with its true parameters, and the exact answers that samplers must give."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -28,27 +28,27 @@ _START_BLOCK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A posterior stated once, for every backend.
+    """A posterior, stated once for all backends.
 
     Args:
-        name: how it is called on the command line; variants of one problem share what stands
-            before the dash.
-        summary: one line for people, with the formula.
+        name: name on the command line; variants of one problem have the same text before the dash.
+        summary: a description in one line, with the formula.
         sites: prior of each parameter, in declared order.
-        observations: the data and their distribution as functions of the sites.
-        truth: the constrained parameters x* at which the Fisher information is taken.
-        groups: the sites in groups that are independent of each other, if there are several;
-            each is integrated by itself.
+        observations: data and their distributions as functions of the sites.
+        truth: the constrained parameters x* at which the Fisher information is evaluated.
+        groups: groups of sites that are independent of each other in the posterior, if there are
+            several; each group is integrated separately.
         gaussian: sites that are jointly normal given the others; integrated in closed form.
-        prior_informs: whether the information includes the curvature of the prior; it must where
-            the data say too little alone.
-        diagonal_only: whether dense metrics are left out, as of one coordinate, which has no other.
-        structured: whether metrics of low rank and of blocks are judged on it, where they are
-            neither the dense metric nor the diagonal one; in the full tier alone.
-        source: where the data come from, and their licence, if they are real.
-        tier: "quick", "full" if it is left out unless that tier is asked for, or "named" if it is
-            left out of both.
-        version: raised when the problem changes, so that old rows are not compared with new.
+        prior_informs: whether the information includes the curvature of the prior, which is needed
+            if the data alone do not identify the parameters.
+        diagonal_only: whether dense metrics are left out, as in one dimension.
+        structured: whether low-rank and block metrics are checked on this case in the full tier,
+            also if the case is not in the quick tier.
+        source: where real data come from, and their licence.
+        tier: "quick" if the case is checked in both tiers, "full" if in the full tier only,
+            "named" if only when the user names the case.
+        version: to be increased when the problem changes, so that old rows are not compared with
+            new ones.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Case:
         prior: bool | None = None,
         **kwargs: Any,
     ) -> "NumPyroModel":
-        """The old name of `invmass.NumPyroModel(model, truth, …)`, which is no case. Deprecated."""
+        """Deprecated: use `invmass.NumPyroModel(model, truth, …)`; the result is not a `Case`."""
         from invmass.user_model.numpyro_model import NumPyroModel
 
         warnings.warn(
@@ -85,7 +85,7 @@ class Case:
 
     @cached_property
     def posterior(self) -> Posterior:
-        """The mathematics behind the case."""
+        """The posterior density of the case."""
         return Posterior(self.sites, self.observations)
 
     @property
@@ -95,7 +95,11 @@ class Case:
 
     @cached_property
     def reference(self) -> Quadrature | IndependentQuadratures | Gaussian | ConditionallyGaussian:
-        """Moments and exact draws in our own unconstrained space, without a sampler."""
+        """Moments and exact draws in our own unconstrained space, computed without a sampler.
+
+        Raises:
+            UsageError: the groups do not name each site exactly once.
+        """
         posterior = self.posterior
         with float64():
             z = posterior.to_unconstrained(float64_arrays(self.truth))
@@ -134,25 +138,29 @@ class Case:
 
     @cached_property
     def constrained_moments(self) -> Moments:
-        """Moments of the free constrained coordinates."""
+        """Moments of the free constrained coordinates, which `Support.free` defines."""
         return self.reference.moments(self._free_points)
 
     @property
     def truth_in_own_space(self) -> "Truth":
-        """The answers where our own bijectors, which are Stan's, define z."""
+        """The exact answers in our own unconstrained space, that of Stan up to 2.36."""
         return self.truth_in(self.posterior.default_transforms)
 
     def truth_in(self, transforms: Transforms) -> "Truth":
-        """The answers in the unconstrained space that `transforms` define, computed once."""
+        """The exact answers in the unconstrained space of these bijectors, computed once."""
         cache = self.__dict__.setdefault("_truths", {})
         return cache.setdefault(tuple(transforms.items()), Truth(self, transforms))
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What is true of a case in one unconstrained space; nothing here comes from a sampler.
+    """The exact answers for a case in one unconstrained space, all computed without a sampler.
 
-    Matrices have shape (d, d), float64, coordinates in declared order.
+    Matrices have shape (d, d), in float64, with the coordinates in declared order.
+
+    Attributes:
+        case: the posterior.
+        transforms: the bijector of each site.
     """
 
     case: Case
@@ -160,7 +168,7 @@ class Truth:
 
     @cached_property
     def free_to_unconstrained(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Turns rows of free constrained coordinates into rows of z, shape (N, d), in float64."""
+        """A function from rows of free constrained coordinates to rows of z, (N, d), in float64."""
         posterior = self.case.posterior
 
         def to_z(v: Array) -> Array:
@@ -181,7 +189,7 @@ class Truth:
 
     @cached_property
     def log_densities(self) -> Callable[[np.ndarray], Array]:
-        """Unconstrained log densities of rows of z, shape (N,), in the ambient precision."""
+        """A function from rows of z to `log π(z)`, shape (N,), in JAX's present precision."""
         log_density = self.case.posterior.log_density
         return jax.jit(jax.vmap(lambda z: log_density(z, self.transforms)))
 
@@ -195,17 +203,17 @@ class Truth:
 
     @cached_property
     def inverse_fisher(self) -> np.ndarray:
-        """Inverse of the expected Fisher information at z*, of the prior too if it informs."""
+        """Inverse of the expected Fisher information at z*; see `Case.prior_informs`."""
         return self._inverse_fisher(self.case.truth, "z")
 
     @cached_property
     def constrained_inverse_fisher(self) -> np.ndarray:
-        """Inverse Fisher at x* in constrained space: the first wrong reference."""
+        """Inverse Fisher information at x* in constrained space, a common wrong reference."""
         return self._inverse_fisher(self.case.truth, "x")
 
     @cached_property
     def misplaced_inverse_fisher(self) -> np.ndarray:
-        """Inverse Fisher in z, evaluated with x* where z* belongs: the second wrong reference."""
+        """Inverse Fisher information in z at `z = x*` instead of z*, a common wrong reference."""
         posterior = self.case.posterior
         with float64():
             free = posterior.free(float64_arrays(self.case.truth))
@@ -230,7 +238,7 @@ class Truth:
 
     @property
     def gap(self) -> float:
-        """How far Cov(z) is from the inverse Fisher, in whitened entries; infinite if it is."""
+        """Distance of Cov(z) from the inverse Fisher (`whitening.gap`), which may be infinite."""
         covariance = self.moments.covariance
         return gap(covariance, self.inverse_fisher) if np.all(np.isfinite(covariance)) else np.inf
 

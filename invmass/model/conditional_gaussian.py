@@ -1,9 +1,9 @@
-"""Posteriors that are Gaussian, outright or given a few coordinates: exact moments and draws.
+"""Exact moments and draws of posteriors that are Gaussian, or conditionally Gaussian.
 
-Where `log π` is quadratic in some coordinates w, its derivatives at any one w give the conditional
-mean m(v) and covariance C(v), whatever the other coordinates v. What is left is a density of v
-alone, `log π(m(v), v) + ½ log det C(v)`, for quadrature: a hierarchy of ten parameters takes one
-dimension of it, a linear model none.
+If `log π` is quadratic in some coordinates w for all values of the others v, its derivatives at any
+one w give the conditional mean m(v) and covariance C(v). The log marginal density of v is then
+`log π(m(v), v) + ½ log det C(v)` up to a constant, and is integrated by quadrature. A hierarchical
+model of ten parameters needs one dimension of quadrature, a linear model none.
 """
 
 from collections.abc import Callable
@@ -20,16 +20,17 @@ from invmass.model.quadrature import Moments, Quadrature, by_rows, weighted_mome
 
 
 class Gaussian:
-    """A posterior that is a normal distribution of all its coordinates.
+    """A posterior that is jointly normal in all coordinates.
 
     Args:
         log_density: `log π(z)` at a vector of shape (d,).
         start: any point, shape (d,).
 
     Attributes:
-        points: shape (2d, d); linear functions of them have the right mean and covariance.
+        points: shape (2d, d); equally weighted, they give the exact mean and covariance of linear
+            functions.
         mode: shape (d,).
-        how: what is done, in words.
+        how: a description of the method.
 
     Raises:
         InvmassError: the density is not that of a normal distribution.
@@ -52,7 +53,7 @@ class Gaussian:
         self.points = np.concatenate([self.mode + steps, self.mode - steps])
 
     def moments(self, values: np.ndarray | None = None) -> Moments:
-        """Moments of linear functions of the points, given by their values, shape (2d, k)."""
+        """Moments of k linear functions of z, given by their values at `points`, shape (2d, k)."""
         values = self.points if values is None else values
         moments = weighted_moments(values, np.full(len(values), 1.0 / len(values)))
         return Moments(moments.mean, moments.covariance, np.full(values.shape[1], 3.0))
@@ -74,8 +75,8 @@ class ConditionallyGaussian:
     Attributes:
         points: shape (N, d): the points of a quadrature over v, each with `2k² + 1` points of w
             that integrate polynomials of fifth degree in w exactly.
-        mode: of the marginal density of v, and there of w, shape (d,).
-        how: what is done, in words.
+        mode: the mode of the marginal density of v, with the conditional mean of w; shape (d,).
+        how: a description of the method.
 
     Raises:
         InvmassError: the density is not normal in these coordinates.
@@ -88,7 +89,7 @@ class ConditionallyGaussian:
         self._inner, self._outer = inner, np.setdiff1d(np.arange(len(at)), inner)
 
         def given(row: Array) -> tuple[Array, Array, Array]:
-            """Completes the square in w, from a row of v and w."""
+            """Complete the square in w at a row that consists of v and w."""
             v, w = jnp.split(row, [len(self._outer)])
             z = jnp.asarray(at).at[self._outer].set(v)
             return _complete_the_square(lambda w: log_density(z.at[inner].set(w)), w)
@@ -114,9 +115,10 @@ class ConditionallyGaussian:
         self.mode = self._joined(mode, self._conditionals(mode)[0][:, None])[0]
 
     def moments(self, values: np.ndarray | None = None) -> Moments:
-        """Moments of functions of the points, given by their values, shape (N, k).
+        """Moments of k functions of z, given by their values at `points`, shape (N, k).
 
-        Exact in w for covariances of quadratic functions and for the kurtosis of linear ones.
+        The integral over w is exact for covariances of quadratic functions of w, and for the
+        kurtosis of linear ones.
         """
         return weighted_moments(self.points if values is None else values, self._weights)
 
@@ -131,13 +133,13 @@ class ConditionallyGaussian:
     def _conditionals(
         self, v: np.ndarray, at: float | np.ndarray = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean (N, k) and factor (N, k, k) of the covariance of w given rows v, (N, d - k)."""
+        """Mean, (N, k), and factor of the covariance, (N, k, k), of w given rows v, (N, d - k)."""
         w = np.broadcast_to(at, (len(v), len(self._inner)))
         mean, factor, _ = self._given(np.concatenate([v, w], axis=1))
         return mean, factor
 
     def _joined(self, v: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """Rows z of each v, (N, d - k), with each of its w, (N, m, k); shape (N m, d)."""
+        """Rows z, (N m, d), that combine each v, (N, d - k), with its values of w, (N, m, k)."""
         z = np.empty((*w.shape[:2], len(self._inner) + len(self._outer)))
         z[..., self._inner] = w
         z[..., self._outer] = v[:, None]
@@ -147,7 +149,15 @@ class ConditionallyGaussian:
 def _complete_the_square(
     log_density: Callable[[Array], Array], w: Array
 ) -> tuple[Array, Array, Array]:
-    """From any point, mean, a factor A of the covariance A Aᵀ, and the log of the integral."""
+    """Normalise `exp` of a quadratic function as a normal density.
+
+    Args:
+        log_density: a quadratic function of a vector of shape (k,).
+        w: any point, shape (k,).
+
+    Returns:
+        The mean, a factor A of the covariance `A Aᵀ`, and the log of the integral up to a constant.
+    """
     root = jnp.linalg.cholesky(-jax.hessian(log_density)(w))
     factor = jnp.linalg.inv(root).T
     mean = w + factor @ (factor.T @ jax.grad(log_density)(w))
@@ -155,12 +165,12 @@ def _complete_the_square(
 
 
 def _aside(factor: np.ndarray) -> np.ndarray:
-    """A step along all coordinates, of one to two standard deviations and unlike for each two."""
+    """A displacement by a different number of standard deviations, 1 to 2, in each direction."""
     return factor @ np.linspace(1.0, 2.0, len(factor))
 
 
 def _check_same(mean: np.ndarray, again: np.ndarray, factor: np.ndarray) -> None:
-    """From two starting points a square is completed to the same mean."""
+    """Check that completing the square at two points gave the same mean."""
     deviation = np.max(np.abs(np.linalg.solve(factor, again - mean)))
     if not deviation < 1e-6:
         raise InvmassError(
@@ -170,7 +180,7 @@ def _check_same(mean: np.ndarray, again: np.ndarray, factor: np.ndarray) -> None
 
 
 def _fifth_degree(dimension: int) -> tuple[np.ndarray, np.ndarray]:
-    """Points (N, k) and weights that integrate fifth-degree polynomials under N(0, I_k).
+    """Points, (N, k), and weights, (N,), exact for polynomials of degree 5 under N(0, I_k).
 
     Source: McNamee & Stenger, Numerische Mathematik 10 (1967), the fully symmetric rule of fifth
     degree with generator √3. Some weights are negative beyond four dimensions.

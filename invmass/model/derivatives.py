@@ -1,8 +1,8 @@
-"""First and second derivatives of a function of one vector, by whichever mode it allows.
+"""First and second derivatives of a function of one vector, in a mode that the function supports.
 
-Forward mode is not to be had through `jax.custom_vjp` or a callback, reverse mode not through
-`jax.lax.while_loop`. Where neither gives a second derivative, the gradient is differentiated by
-central differences.
+JAX cannot differentiate `jax.custom_vjp` or a callback in forward mode, nor `jax.lax.while_loop` in
+reverse mode. If no combination of modes gives the second derivative, the gradient is differentiated
+by central differences.
 """
 
 from collections.abc import Callable
@@ -14,40 +14,46 @@ import jax.numpy as jnp
 from invmass.errors import UsageError
 from invmass.model.distributions import Array
 
-_STEP = 6e-6  # ε^⅓ of float64, where truncation and rounding of a central difference are alike
+_STEP = 6e-6  # ε^⅓ of float64 balances truncation and rounding errors of a central difference
 
 Function = Callable[[Array], Any]
 
 
 def gradient(function: Function) -> Function:
-    """Gradient of a scalar function, shape (d,): by reverse mode, else by forward mode."""
+    """Gradient, shape (d,), of a scalar function: in reverse mode, else in forward mode."""
     return _first_of({"reverse mode": jax.grad, "forward mode": jax.jacfwd}, function)
 
 
 def jacobian(function: Function) -> Function:
-    """Jacobian of a function with any outputs, each with a last axis of d."""
+    """Jacobian of a function with any outputs; d is the last axis of each derivative."""
     modes = {"forward mode": jax.jacfwd, "reverse mode": jax.jacrev, "differences": _differences}
     return _first_of(modes, function)
 
 
 def hessian(function: Function) -> Function:
-    """Second derivatives of a scalar function, shape (d, d)."""
+    """Hessian, shape (d, d), of a scalar function."""
     return _first_of(_SECOND, function)
 
 
 def needs_forward_mode(function: Function, at: Array) -> bool:
-    """Whether the gradient of a function is to be had by forward mode alone."""
+    """Whether the gradient of a scalar function at a point exists in forward mode only."""
     return bool(_fails(jax.grad(function), at)) and not _fails(jax.jacfwd(function), at)
 
 
 def how_twice(function: Function, at: Array) -> str:
-    """By which mode `hessian` differentiates a function."""
+    """The mode in which `hessian` differentiates a function, or "none"."""
     return next((name for name, d in _SECOND.items() if not _fails(d(function), at)), "none")
 
 
 def _first_of(modes: dict[str, Callable[[Function], Function]], function: Function) -> Function:
+    """The derivative in the first mode that can be traced.
+
+    Raises:
+        UsageError: by the derivative, if there is no such mode.
+    """
+
     def derivative(z: Array) -> Any:
-        jax.eval_shape(function, z)  # what the function itself raises is no matter of derivatives
+        jax.eval_shape(function, z)  # raise the errors of the function itself
         reasons = {}
         for name, differentiate in modes.items():
             if reason := _fails(differentiate(function), z):
@@ -64,7 +70,7 @@ def _first_of(modes: dict[str, Callable[[Function], Function]], function: Functi
 
 
 def _fails(function: Function, z: Array) -> str:
-    """Why a function cannot be traced, in one line; empty if it can."""
+    """The first line of the error if a function cannot be traced; empty if it can."""
     try:
         jax.eval_shape(function, z)
     except (TypeError, ValueError, NotImplementedError) as error:
@@ -73,7 +79,7 @@ def _fails(function: Function, z: Array) -> str:
 
 
 def _differences(function: Function) -> Function:
-    """The Jacobian by central differences, two evaluations for each coordinate."""
+    """The Jacobian by central differences: two evaluations for each coordinate."""
 
     def derivative(z: Array) -> Any:
         steps = _STEP * jnp.maximum(1.0, jnp.abs(z))
@@ -90,6 +96,8 @@ def _differences(function: Function) -> Function:
 
 
 def _differences_of_gradient(function: Function) -> Function:
+    """The Hessian by central differences of the gradient, made symmetric."""
+
     def derivative(z: Array) -> Array:
         matrix = _differences(jax.grad(function))(z)
         return (matrix + matrix.T) / 2

@@ -1,8 +1,7 @@
-"""Fisher information of a posterior, expected or observed, in constrained or unconstrained space.
+"""Expected and observed Fisher information of a posterior, in constrained or unconstrained space.
 
-The point is always given as a dictionary of *constrained* values, whichever space the answer is
-in: evaluating the unconstrained matrix at constrained numbers is the classic mistake.
-Everything is computed in float64.
+In either space the point is given as a dictionary of *constrained* values, because a common mistake
+is to evaluate the unconstrained matrix at constrained values. Everything is computed in float64.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,14 +36,15 @@ def expected(
     Args:
         posterior: the model; `I(η)` comes from the family of each observation.
         x: constrained value of every site.
-        space: coordinates of the answer, constrained "x" or unconstrained "z".
-        transforms: the bijector that defines z; ours if not given.
-        prior: add minus the Hessian of the log prior (in z space, Jacobian included).
-        invert: return the inverse, a covariance.
-        flat: return one (d, d) matrix in declared order instead of a dictionary of blocks.
+        space: coordinates of the result, constrained "x" or unconstrained "z".
+        transforms: the bijector of each site, which defines z; by default our own.
+        prior: whether to add minus the Hessian of the log prior density of that space.
+        invert: whether to return the inverse, which is a covariance.
+        flat: whether to return one matrix, shape (d, d), in declared order, instead of a
+            dictionary of blocks `[row site][column site]`.
 
     Raises:
-        SingularFisherError: the inverse was asked for and does not exist.
+        SingularFisherError: `invert` is set, and the information is singular.
         UsageError: a site is missing, unknown or of the wrong shape.
 
     Source: Lehmann & Casella, *Theory of Point Estimation*, §2.6 (chain rule of the information).
@@ -62,10 +62,10 @@ def observed(
     invert: bool = False,
     flat: bool = False,
 ) -> Blocks | np.ndarray:
-    """Observed information: minus the Hessian of the log likelihood at the data.
+    """Observed information: minus the Hessian of the log likelihood, given the data.
 
-    With `prior=True`, minus the Hessian of the log posterior density of that space. The arguments
-    and errors are those of `expected`.
+    With `prior=True` it is minus the Hessian of the log posterior density of that space. Arguments,
+    results and errors are those of `expected`.
     """
     return _answer(posterior, x, _likelihood_curvature, space, transforms, prior, invert, flat)
 
@@ -73,9 +73,16 @@ def observed(
 def jeffreys_log_density(
     posterior: Posterior, x: Sites, *, space: Space = "x", transforms: Transforms | None = None
 ) -> float:
-    """Log of Jeffreys' prior `sqrt(det F)`, not normalised, as a density of the given space.
+    """Log density of Jeffreys' prior, `½ log det F`, without its normalising constant.
 
-    Minus infinity where F is singular.
+    Args:
+        posterior: the model.
+        x: constrained value of every site.
+        space: whether the density is that of the constrained "x" or the unconstrained "z".
+        transforms: the bijector of each site, which defines z; by default our own.
+
+    Returns:
+        The log density; minus infinity if the information F is singular.
     """
     matrix = expected(posterior, x, space=space, transforms=transforms, flat=True)
     scale, values, _ = in_own_units(np.asarray(matrix))
@@ -85,22 +92,35 @@ def jeffreys_log_density(
 
 
 def in_own_units(information: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Roots of the diagonal, and rising eigenvalues and vectors of what is left without them."""
+    """Eigendecomposition of an information matrix whose diagonal is scaled to ones.
+
+    Args:
+        information: shape (d, d), symmetric.
+
+    Returns:
+        The square roots of the diagonal, (d,), by which rows and columns are divided; the
+        eigenvalues in ascending order, (d,); and the eigenvectors as columns, (d, d).
+    """
     scale = np.sqrt(np.abs(np.diag(information)))
     scale = np.where(scale > 0, scale, 1.0)
     return scale, *np.linalg.eigh(information / np.outer(scale, scale))
 
 
 def is_singular(values: np.ndarray) -> bool:
-    """Whether the smallest of rising eigenvalues is no more than rounding."""
+    """Whether the first of ascending eigenvalues is zero up to rounding, or negative."""
     return bool(values[0] <= 1e-11 * max(values[-1], 1.0))
 
 
 def invert_information(information: np.ndarray, coordinates: tuple[str, ...]) -> np.ndarray:
-    """Inverse of a (d, d) information matrix.
+    """Invert an information matrix.
+
+    Args:
+        information: shape (d, d), symmetric.
+        coordinates: names of the d coordinates, for the error message.
 
     Raises:
-        SingularFisherError: names the direction about which the model says nothing.
+        SingularFisherError: the matrix is singular, indefinite or not finite. The message names
+            the direction that the data do not identify.
     """
     if not np.all(np.isfinite(information)):
         raise SingularFisherError(
@@ -118,13 +138,13 @@ def invert_information(information: np.ndarray, coordinates: tuple[str, ...]) ->
 
 
 def flat_direction(curvature: np.ndarray, coordinates: tuple[str, ...]) -> str | None:
-    """The direction along which a (d, d) curvature is zero, in words; None if there is none."""
+    """The direction along which a (d, d) Hessian is zero, as text; None if there is none."""
     scale, values, vectors = in_own_units(curvature)
     return _in_words(vectors[:, 0] / scale, coordinates) if abs(values[0]) <= 1e-8 else None
 
 
 def _in_words(direction: np.ndarray, coordinates: tuple[str, ...]) -> str:
-    """`+1·a -0.5·b`."""
+    """A direction as a linear combination of coordinates, such as `+1·a -0.5·b`."""
     direction = direction / direction[np.argmax(np.abs(direction))]
     return " ".join(
         f"{weight:+.3g}·{name}"
@@ -134,7 +154,7 @@ def _in_words(direction: np.ndarray, coordinates: tuple[str, ...]) -> str:
 
 
 def blocks(matrix: np.ndarray, posterior: Posterior) -> Blocks:
-    """A (d, d) matrix as a dictionary of blocks, one for each pair of sites."""
+    """Split a (d, d) matrix into a dictionary of blocks `[row site][column site]`."""
     return {
         row: {column: matrix[a, b] for column, b in posterior.slices.items()}
         for row, a in posterior.slices.items()
@@ -142,7 +162,7 @@ def blocks(matrix: np.ndarray, posterior: Posterior) -> Blocks:
 
 
 def from_blocks(blocks: Mapping[str, Mapping[str, Array]], posterior: Posterior) -> np.ndarray:
-    """The inverse of `blocks`; the sites may come in any order."""
+    """Join blocks to a (d, d) matrix in declared order; their own order does not matter."""
     names = list(posterior.sites)
     return np.block([[np.atleast_2d(blocks[row][column]) for column in names] for row in names])
 
@@ -199,6 +219,7 @@ def _answer(
 def _likelihood_information(
     posterior: Posterior, to_x: Callable[[Array], dict[str, Array]], at: Array
 ) -> Array:
+    """Expected information of the observations, (d, d), by the chain rule at the point `at`."""
     total = jnp.zeros((at.size, at.size))
     for observation in posterior.observations.values():
 
@@ -212,4 +233,5 @@ def _likelihood_information(
 def _likelihood_curvature(
     posterior: Posterior, to_x: Callable[[Array], dict[str, Array]], at: Array
 ) -> Array:
+    """Minus the Hessian of the log likelihood, (d, d), at the point `at`."""
     return -jax.hessian(lambda v: posterior.log_likelihood(to_x(v)))(at)

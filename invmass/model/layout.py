@@ -1,7 +1,7 @@
-"""Which coordinates of a vector belong to which site, and what each coordinate is called.
+"""Order and names of the coordinates: which coordinates of a vector belong to which site.
 
-The one place that knows the order: sites in the order in which they are given, each site row by
-row. A posterior gives them as they are declared, a NumPyro model sorted by name.
+Only this module defines the order: the sites in the given order, and the entries of each site in
+row-major order. A posterior gives its sites as they are declared, a NumPyro model sorted by name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from invmass.model.supports import Array
 
 @dataclass(frozen=True, eq=False)
 class CoordinateLayout:
-    """Sites of known shapes, side by side in one vector of d coordinates.
+    """The positions of several sites in one vector of d coordinates.
 
     Args:
         shapes: unconstrained shape of each site, in the order of the coordinates.
@@ -27,7 +27,7 @@ class CoordinateLayout:
 
     @cached_property
     def slices(self) -> Mapping[str, slice]:
-        """The coordinates of each site."""
+        """For each site, the slice of the vector that holds its coordinates."""
         ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes.values())])
         return {
             name: slice(int(a), int(b))
@@ -36,7 +36,7 @@ class CoordinateLayout:
 
     @cached_property
     def coordinates(self) -> tuple[str, ...]:
-        """A label for each coordinate, such as `x[0]`; a scalar site is its bare name."""
+        """A name for each coordinate, such as `x[0]`; that of a scalar site has no index."""
         return tuple(
             name + (f"[{','.join(map(str, index))}]" if index else "")
             for name, shape in self.shapes.items()
@@ -49,7 +49,7 @@ class CoordinateLayout:
         return len(self.coordinates)
 
     def indices(self, names: Sequence[str]) -> np.ndarray:
-        """Coordinates of several sites, in the order in which the sites are named; shape (k,)."""
+        """Indices of the coordinates of several sites, in the order of the names; shape (k,)."""
         return np.concatenate([np.r_[self.slices[name]] for name in names])
 
     def flatten(self, values: Mapping[str, Array]) -> Array:

@@ -1,4 +1,4 @@
-"""The highest mode of an unconstrained log density, found from several points."""
+"""Find the highest mode of an unconstrained log density from several starting points."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,40 +11,41 @@ from invmass.model.derivatives import gradient, hessian
 from invmass.model.distributions import Array
 from invmass.model.fisher import flat_direction, in_own_units, is_singular
 
-STARTS = 4  # points from which it is searched
-_LEVEL = 1e-6  # a slope that is none
-_SHRINKINGS = 60  # halvings of a start towards the origin, until the density is finite there
+STARTS = 4  # number of starting points
+_LEVEL = 1e-6  # a gradient whose entries are smaller counts as zero
+_SHRINKINGS = 60  # largest number of halvings of a start, until the density is finite there
 
 
 def find_mode(log_density: Callable[[Array], Array], coordinates: tuple[str, ...]) -> np.ndarray:
-    """Where the log density is largest, shape (d,).
+    """Find the point at which the log density is largest, shape (d,).
 
-    From the origin and from points uniform on (-2, 2). Far from a mode the density may be e^-1e100
-    or overflow, where Newton steps are of no use: first L-BFGS goes down asinh of the energy, whose
-    slope is moderate everywhere, then Newton steps within a trust region go on from there.
+    The search starts at the origin and at points drawn uniformly from (-2, 2)^d. Far from a mode
+    the log density may be -1e100 or overflow, and Newton's method fails. Therefore L-BFGS first
+    minimises asinh of minus the log density, whose gradient is moderate everywhere, and Newton's
+    method in a trust region continues from there.
 
     Args:
-        log_density: of a position of shape (d,).
-        coordinates: names of the d coordinates.
+        log_density: a function of a position of shape (d,).
+        coordinates: names of the d coordinates, for error messages.
 
     Raises:
-        NoModeError: there is no mode, or none was found; the message says why.
+        NoModeError: no mode was found; the message gives the reason.
     """
     energy = _Energy(log_density)
     starts = np.random.default_rng(0).uniform(-2, 2, (STARTS, len(coordinates)))
     starts[0] = 0.0
     modes = []
-    flat: list[str | None] = []  # directions along which there is no slope at all
+    flat: list[str | None] = []  # directions of zero curvature at points of zero gradient
     for start in _finite(starts, energy.value_and_slope):
         rough = scipy.optimize.minimize(energy.moderate, start, jac=True, method="L-BFGS-B").x
-        for begin in (rough, start):
-            found = energy.newton(begin)
-            if found is None:
+        for point in (rough, start):
+            result = energy.newton(point)
+            if result is None:
                 continue
-            if np.max(np.abs(found.jac)) < _LEVEL and np.all(np.isfinite(found.hess)):
-                flat.append(flat_direction(found.hess, coordinates))
-            if _is_minimum(found.jac, found.hess):
-                modes.append((found.fun, found.x))
+            if np.max(np.abs(result.jac)) < _LEVEL and np.all(np.isfinite(result.hess)):
+                flat.append(flat_direction(result.hess, coordinates))
+            if _is_minimum(result.jac, result.hess):
+                modes.append((result.fun, result.x))
                 break
     if modes:
         return min(modes, key=lambda mode: mode[0])[1]
@@ -57,7 +58,7 @@ def find_mode(log_density: Callable[[Array], Array], coordinates: tuple[str, ...
 
 
 class _Energy:
-    """Minus a log density, compiled, with what the two minimisers need of it."""
+    """Minus a log density, with its derivatives, compiled for the two minimisers."""
 
     def __init__(self, log_density: Callable[[Array], Array]) -> None:
         def energy(z: Array) -> Array:
@@ -68,22 +69,22 @@ class _Energy:
 
     def value_and_slope(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """The energy, infinite where it is not finite, and its gradient."""
-        at = float(self._value(z))
-        return (at if np.isfinite(at) else np.inf), np.asarray(self._slope(z))
+        value = float(self._value(z))
+        return (value if np.isfinite(value) else np.inf), np.asarray(self._slope(z))
 
     def moderate(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """asinh of the energy, and its gradient."""
-        at, down = self.value_and_slope(z)
-        if not (np.isfinite(at) and np.all(np.isfinite(down))):
-            return 1e6, np.zeros_like(down)  # beyond asinh of any float
-        return float(np.arcsinh(at)), down / np.hypot(1.0, at)
+        value, slope = self.value_and_slope(z)
+        if not (np.isfinite(value) and np.all(np.isfinite(slope))):
+            return 1e6, np.zeros_like(slope)  # larger than asinh of any float
+        return float(np.arcsinh(value)), slope / np.hypot(1.0, value)
 
-    def newton(self, begin: np.ndarray) -> scipy.optimize.OptimizeResult | None:
-        """Where Newton steps end; None if the density rises without bound on the way."""
+    def newton(self, start: np.ndarray) -> scipy.optimize.OptimizeResult | None:
+        """Minimise by Newton's method in a trust region; None if a Hessian is not finite."""
         try:
             return scipy.optimize.minimize(
                 self.value_and_slope,
-                begin,
+                start,
                 jac=True,
                 hess=self._finite_curvature,
                 method="trust-exact",
@@ -93,28 +94,28 @@ class _Energy:
             return None
 
     def _finite_curvature(self, z: np.ndarray) -> np.ndarray:
-        found = np.asarray(self._curvature(z))
-        if not np.all(np.isfinite(found)):
+        curvature = np.asarray(self._curvature(z))
+        if not np.all(np.isfinite(curvature)):
             raise FloatingPointError("the density rises without bound here")
-        return found
+        return curvature
 
 
 def _finite(
     starts: np.ndarray, energy: Callable[[np.ndarray], tuple[float, np.ndarray]]
 ) -> Sequence[np.ndarray]:
-    """The starts, drawn towards the origin as far as energy and slope are finite there."""
-    found = []
+    """The starts, each halved until energy and gradient are finite there; others are left out."""
+    finite = []
     for start in starts:
         for halvings in range(_SHRINKINGS):
-            at, down = energy(start * 0.5**halvings)
-            if np.isfinite(at) and np.all(np.isfinite(down)):
-                found.append(start * 0.5**halvings)
+            value, slope = energy(start * 0.5**halvings)
+            if np.isfinite(value) and np.all(np.isfinite(slope)):
+                finite.append(start * 0.5**halvings)
                 break
-    return found
+    return finite
 
 
 def _is_minimum(slope: np.ndarray, curvature: np.ndarray) -> bool:
-    """A positive definite Hessian, and a Newton step that would gain nothing."""
+    """Whether the Hessian is positive definite and another Newton step would gain nothing."""
     if not (np.all(np.isfinite(slope)) and np.all(np.isfinite(curvature))):
         return False
     scale, values, vectors = in_own_units(curvature)

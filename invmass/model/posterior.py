@@ -1,7 +1,7 @@
-"""A posterior, stated once and neutrally: sites with priors, and observations that depend on them.
+"""A posterior that does not depend on a sampler library: sites with priors, and observations.
 
-Coordinates follow the declared order of the sites, each site row by row. On a simplex all parts
-but the last are coordinates, of a correlation matrix what is below its diagonal.
+Coordinates are in the declared order of the sites, each site in row-major order. The coordinates of
+a simplex are all parts but the last, those of a correlation matrix the entries below its diagonal.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,13 +25,18 @@ Sites = Mapping[str, Array]
 @partial(register_dataclass, data_fields=["prior"], meta_fields=["shape"])
 @dataclass(frozen=True)
 class Site:
-    """A parameter: its prior, and the shape of independent repetitions of it."""
+    """A parameter.
+
+    Attributes:
+        prior: the distribution of one repetition.
+        shape: shape of an array of independent repetitions; `()` for a single one.
+    """
 
     prior: Distribution
     shape: tuple[int, ...] = ()
 
     def distribution(self, x: Sites) -> Distribution:
-        """The prior given the sites declared before, ready to be traced in ambient precision."""
+        """The prior given the constrained sites declared before, in JAX's present precision."""
         return copy_for_tracing(self.prior.given(x))
 
     @property
@@ -41,21 +46,22 @@ class Site:
 
     @property
     def free_shape(self) -> tuple[int, ...]:
-        """Shape of the unconstrained value; one part less on a simplex, say."""
+        """Shape of the unconstrained value; K - 1 for a simplex with K parts, for example."""
         return self.prior.support.free_shape(self.value_shape)
 
 
 @partial(register_dataclass, data_fields=["data", "constants"], meta_fields=["family"])
 @dataclass(frozen=True)
 class Observation:
-    """Data, and its distribution as a function of the sites.
+    """Data, and their distribution as a function of the sites.
 
     Args:
-        family: the distribution, given the constrained sites and then the constants.
-        data: what was observed.
-        constants: arrays that the function needs, such as a design matrix. Arrays that it closes
-            over would be seen by JAX in both precisions, which `precision.copy_for_tracing`
-            explains.
+        family: a function of the constrained sites, and then of the constants, that returns the
+            distribution of the data.
+        data: the observed values.
+        constants: arrays that the function needs, such as a design matrix. The function must not
+            close over arrays, because JAX would see them in both precisions; see
+            `precision.copy_for_tracing`.
     """
 
     family: Callable[..., ObservedDistribution]
@@ -63,33 +69,41 @@ class Observation:
     constants: tuple[Array, ...] = ()
 
     def distribution(self, x: Sites) -> ObservedDistribution:
-        """The distribution of the data at constrained sites."""
+        """The distribution of the data, given the constrained sites."""
         return copy_for_tracing(self.family(x, *copy_for_tracing(self.constants)))
 
     @property
     def values(self) -> Array:
-        """The data, ready to be traced in the ambient precision."""
+        """The data in JAX's present precision."""
         return copy_for_tracing(self.data)
 
 
 @register_pytree_node_class
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Sites in declared order and observations, keyed by name.
+    """A posterior density.
 
-    It is a pytree, whose leaves are the parameters of the priors, the data and the constants: a
-    program that takes it as an argument, `on_device`, is compiled once for all posteriors of the
-    same structure.
+    A posterior is a pytree whose leaves are the parameters of the priors, the data and the
+    constants. A function that takes the result of `on_device` as an argument is therefore compiled
+    once for all posteriors of the same structure.
+
+    Attributes:
+        sites: parameters by name, in declared order.
+        observations: data with their distributions, by name.
+
+    Raises:
+        UsageError: a site whose values are vectors or matrices has repetitions.
     """
 
     sites: Mapping[str, Site]
     observations: Mapping[str, Observation]
 
     def tree_flatten(self) -> tuple[Any, Any]:
-        """Leaves and structure for JAX; the declared order is part of the structure.
+        """Children and structure for JAX.
 
-        The families of the priors are named in it too: to JAX two dataclasses whose fields are
-        alike have the same structure, and `jit` may take one for the other (docs/findings.md).
+        The structure includes the declared order and the classes of the priors. Without the
+        classes, JAX gives two dataclasses with the same fields the same structure, and `jit` may
+        mistake one for the other (docs/findings.md).
         """
         families = tuple(type(site.prior) for site in self.sites.values())
         children = (tuple(self.sites.values()), tuple(self.observations.values()))
@@ -103,12 +117,12 @@ class Posterior:
 
     @property
     def structure(self) -> Any:
-        """What posteriors have in common that share compiled programs; hashable."""
+        """A hashable key that is equal for posteriors that share compiled programs."""
         leaves, tree = jax.tree.flatten(self)
         return tree, tuple(jnp.shape(leaf) for leaf in leaves)
 
     def on_device(self) -> "Posterior":
-        """A copy whose leaves are JAX arrays in the ambient precision."""
+        """A copy whose leaves are JAX arrays in JAX's present precision."""
         return jax.tree.map(partial(jnp.array, dtype=float), copy_for_tracing(self))
 
     def __post_init__(self) -> None:
@@ -126,12 +140,12 @@ class Posterior:
 
     @cached_property
     def layout(self) -> CoordinateLayout:
-        """Where each site stands among the unconstrained coordinates."""
+        """The positions of the sites in the vector of unconstrained coordinates."""
         return CoordinateLayout({name: site.free_shape for name, site in self.sites.items()})
 
     @property
     def coordinates(self) -> tuple[str, ...]:
-        """A label for each coordinate, such as `x[0]`; a scalar site is its bare name."""
+        """A name for each coordinate, such as `x[0]`; that of a scalar site has no index."""
         return self.layout.coordinates
 
     @property
@@ -141,17 +155,17 @@ class Posterior:
 
     @property
     def slices(self) -> Mapping[str, slice]:
-        """Which coordinates belong to each site."""
+        """For each site, the slice of the vector that holds its coordinates."""
         return self.layout.slices
 
     # -- between dictionaries of sites and flat coordinates
 
     def flatten(self, z: Sites) -> Array:
-        """Unconstrained sites as one vector, shape (d,)."""
+        """Join unconstrained sites to one vector, shape (d,)."""
         return self.layout.flatten(z)
 
     def unflatten(self, z: Array) -> dict[str, Array]:
-        """A vector of shape (d,) as unconstrained sites."""
+        """Split a vector of shape (d,) into unconstrained sites."""
         return self.layout.unflatten(z)
 
     def to_unconstrained(self, x: Sites, transforms: Transforms | None = None) -> dict[str, Array]:
@@ -167,34 +181,39 @@ class Posterior:
         return {name: transforms[name].forward(jnp.asarray(z[name])) for name in self.sites}
 
     def free(self, x: Sites) -> Array:
-        """Constrained sites as one vector, shape (d,): a simplex without its last part, say."""
+        """Join the free entries of constrained sites to one vector, shape (d,)."""
         return jnp.concatenate(
             [site.prior.support.free(x[name]) for name, site in self.sites.items()]
         )
 
     def from_free(self, vector: Array) -> dict[str, Array]:
-        """The inverse of `free`."""
+        """Constrained sites from their free entries, shape (d,): the inverse of `free`."""
         values = self.unflatten(vector)
         return {name: site.prior.support.restore(values[name]) for name, site in self.sites.items()}
 
     # -- densities
 
     def log_likelihood(self, x: Sites) -> Array:
-        """`log L(x)`, a scalar."""
+        """Log likelihood `log L(x)` at constrained sites, a scalar."""
         return sum(
             (o.distribution(x).log_density(o.values) for o in self.observations.values()),
             start=jnp.zeros(()),
         )
 
     def log_prior(self, x: Sites) -> Array:
-        """`log p(x)`, a scalar."""
+        """Log prior density `log p(x)` at constrained sites, a scalar."""
         return sum(
             (site.distribution(x).log_density(x[name]) for name, site in self.sites.items()),
             start=jnp.zeros(()),
         )
 
     def log_density(self, z: Array, transforms: Transforms | None = None) -> Array:
-        """`log π(z) = log L(T(z)) + log p(T(z)) + log|det ∂T/∂z|` at a vector of shape (d,)."""
+        """`log π(z) = log L(T(z)) + log p(T(z)) + log|det ∂T/∂z|`, up to a constant.
+
+        Args:
+            z: unconstrained coordinates, shape (d,).
+            transforms: the bijector `T` of each site; by default our own.
+        """
         transforms = transforms or self.default_transforms
         sites = self.unflatten(z)
         x = {name: transforms[name].forward(value) for name, value in sites.items()}

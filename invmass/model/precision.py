@@ -1,4 +1,4 @@
-"""Double precision for the truth, whatever precision the samplers run in."""
+"""Double precision for exact answers, independent of the precision of the samplers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,20 +8,24 @@ import numpy as np
 
 
 def float64() -> Any:
-    """A context in which JAX computes in float64."""
+    """A context manager within which JAX computes in float64."""
     return jax.enable_x64(True)
 
 
 def float64_arrays(values: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Values by name, each as an array of NumPy in float64."""
+    """The values as NumPy arrays in float64."""
     return {name: np.asarray(value, dtype=np.float64) for name, value in values.items()}
 
 
 def relative_rounding(values: np.ndarray) -> float:
-    """By how much numbers may differ, relatively, from what they were before they were rounded.
+    """Largest relative rounding error of numbers whose precision is inferred from their values.
 
-    One unit in the last place of float64, or of float32 if all of them fit into it, or half a
-    unit of the last decimal digit if they were written with fewer, as CmdStan's six.
+    Args:
+        values: floating-point numbers, any shape.
+
+    Returns:
+        Half a unit of the last decimal digit if all numbers have few digits, such as CmdStan's
+        six; else the machine epsilon of float32 if all are exact in float32, else that of float64.
     """
     values = np.asarray(values)
     eps = float(np.finfo(values.dtype).eps)
@@ -38,11 +42,12 @@ def relative_rounding(values: np.ndarray) -> float:
 
 
 def copy_for_tracing(tree: Any) -> Any:
-    """`tree` with its NumPy arrays copied, floats in the ambient precision.
+    """Copy the NumPy arrays of a pytree, with floats in JAX's present precision.
 
-    JAX remembers by identity how it converted a NumPy array inside a traced function, without
-    regard to the precision of the moment. An array that is seen in both precisions would fail in
-    one of them, or silently be rounded in the other; so JAX only ever sees copies.
+    JAX caches by object identity how it converts a NumPy array inside a traced function, and
+    ignores that the precision may have changed since. An array that is used in both precisions
+    would raise an error in one of them, or be rounded without notice. JAX is therefore given
+    copies only.
     """
 
     def copy(leaf: Any) -> Any:

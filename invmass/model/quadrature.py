@@ -1,10 +1,11 @@
-"""Moments of a posterior without a sampler: quadrature over it, and exact independent draws.
+"""Moments and exact independent draws of a posterior in few dimensions, by quadrature.
 
-The trapezoidal rule on a grid whitened by the covariance converges faster than any
-power of the step for a smooth density (Trefethen & Weideman, SIAM Review 56, 2014): with a step
-of one standard deviation a Gaussian is integrated to 3e-9. What limits it is where the grid ends:
-the variances of a Dirichlet prior are right to 2e-7, the notebook's to 1e-8. On a line, where
-points are cheap, the grid is stretched by a hyperbolic sine: it reaches the end of any tail.
+For a smooth density the trapezoidal rule, on a grid whitened by the covariance, converges faster
+than any power of the step (Trefethen & Weideman, SIAM Review 56, 2014): with a step of one standard
+deviation, a Gaussian is integrated to 3e-9. The error comes from the finite extent of the grid: the
+variances of a Dirichlet prior are accurate to 2e-7, those of the notebook's posteriors to 1e-8. In
+one dimension, where points are cheap, the points are spaced by a hyperbolic sine, which covers even
+heavy tails.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +23,23 @@ from invmass.model.distributions import Array
 from invmass.model.precision import float64
 
 _MAX_DIMENSION = 5
-_BATCH = 8192
-_FINER = {2: 2.0, 3: 1.5, 4: 1.8, 5: 1.25}  # where tails are longer than those of a Gaussian
-_AT_THE_EDGE = 5e-4  # so found, variances of exponential and Student-t tails were right to 0.1%
+_BATCH = 8192  # rows that are evaluated at a time
+# Factor by which the grid is wider and finer at the second attempt, for heavy tails; by dimension.
+_FINER = {2: 2.0, 3: 1.5, 4: 1.8, 5: 1.25}
+# Largest share of a variance near the edge of the grid. With this limit the variances of
+# exponential and Student-t tails were accurate to 0.1%.
+_MAX_EDGE_SHARE = 5e-4
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean, shape (d,), covariance, shape (d, d), and kurtosis κ₄ of each coordinate, (d,)."""
+    """Moments of d coordinates.
+
+    Attributes:
+        mean: shape (d,).
+        covariance: shape (d, d).
+        kurtosis: fourth central moment over the squared variance, 3 for a Gaussian; shape (d,).
+    """
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -37,19 +47,23 @@ class Moments:
 
 
 class Quadrature:
-    """Weighted points that integrate smooth functions over one posterior.
+    """Weighted points that integrate smooth functions over a posterior.
 
     Args:
-        log_densities: `log π` of rows z, shape (N, d), d at most 5; need not be normalised.
+        log_densities: a function from rows z, shape (N, d), to `log π(z)` up to a constant, shape
+            (N,); d is at most 5.
         mode: shape (d,).
-        factor: Cholesky factor of the inverse of minus the Hessian there, shape (d, d).
-        refine: divides the step of the grid.
+        factor: Cholesky factor of the inverse of minus the Hessian at the mode, shape (d, d).
+        refine: factor by which the step of the grid is divided.
 
     Attributes:
         points: shape (N, d), float64.
-        weights: shape (N,), they sum to one.
+        weights: shape (N,); they sum to one.
         mode: shape (d,).
-        how: what is done, in words.
+        how: a description of the method.
+
+    Raises:
+        InvmassError: d exceeds 5, or the tails are too heavy for the grid.
     """
 
     def __init__(
@@ -73,11 +87,12 @@ class Quadrature:
         for finer in (1.0, _FINER[dimension]):
             grid, log_volume = _ball(dimension, refine, finer), np.zeros(1)
             self._integrate(grid, log_volume, mode, factor)
-            # a grid about the mode, in units of the curvature there, misses what is bent or skewed
+            # The grid scaled by the curvature at the mode fits curved or skewed densities badly, so
+            # that the second grid is scaled by the covariance from the first.
             moments = self.moments()
-            again = np.linalg.cholesky(moments.covariance)
-            self._integrate(grid, log_volume, moments.mean, again)
-            if self._at_the_edge(grid, moments.mean, again) < _AT_THE_EDGE:
+            root = np.linalg.cholesky(moments.covariance)
+            self._integrate(grid, log_volume, moments.mean, root)
+            if self._edge_share(grid, moments.mean, root) < _MAX_EDGE_SHARE:
                 return
         raise InvmassError(
             "the tails reach beyond the grid of the quadrature; state which sites are independent "
@@ -88,37 +103,46 @@ class Quadrature:
     def of(
         cls, log_density: Callable[[Array], Array], start: Array, refine: float = 1.0
     ) -> "Quadrature":
-        """That of `log π(z)`, a function of a vector (d,), from a point near its mode."""
+        """The quadrature of a log density whose mode and Hessian are computed.
+
+        Args:
+            log_density: `log π(z)` up to a constant, at a vector of shape (d,).
+            start: a point near the mode, shape (d,).
+            refine: factor by which the step of the grid is divided.
+        """
         return cls(by_rows(log_density), *_laplace(log_density, start), refine)
 
     def _integrate(
         self, grid: np.ndarray, log_volume: np.ndarray, centre: np.ndarray, factor: np.ndarray
     ) -> None:
-        """Points and weights on a grid, (N, d), in units of a Cholesky factor about a centre."""
+        """Set points and weights; the grid, (N, d), is scaled by a Cholesky factor."""
         points = centre + grid @ factor.T
         log_weights = self.log_densities(points) + log_volume
-        log_weights[~np.isfinite(log_weights)] = -np.inf  # so far out that float64 gave up
+        log_weights[~np.isfinite(log_weights)] = -np.inf  # overflow far in the tails
         log_weights -= np.max(log_weights)
-        kept = log_weights > np.log(1e-14)
-        self.points = points[kept]
-        self.weights = np.exp(log_weights[kept])
+        relevant = log_weights > np.log(1e-14)
+        self.points = points[relevant]
+        self.weights = np.exp(log_weights[relevant])
         self.weights /= self.weights.sum()
 
-    def _at_the_edge(self, grid: np.ndarray, centre: np.ndarray, factor: np.ndarray) -> float:
-        """Share of a variance in the outermost sixth of the radius; the largest of them."""
+    def _edge_share(self, grid: np.ndarray, centre: np.ndarray, factor: np.ndarray) -> float:
+        """Largest share of a variance that comes from the outermost sixth of the grid's radius."""
         reach = np.sqrt(np.max(np.sum(grid**2, axis=1)))
         radius = np.linalg.norm(np.linalg.solve(factor, (self.points - centre).T), axis=0)
         squares = self.weights[:, None] * (self.points - self.moments().mean) ** 2
         return float(np.max(squares[radius > reach * 5 / 6].sum(axis=0) / squares.sum(axis=0)))
 
     def moments(self, values: np.ndarray | None = None) -> Moments:
-        """Moments of functions of the points, given by their values, shape (N, k).
+        """Moments of k functions of z.
 
-        On a line a variance whose integral does not converge comes out infinite.
+        In one dimension a variance is infinite if its integral does not converge.
+
+        Args:
+            values: the functions at `points`, shape (N, k); by default the coordinates themselves.
 
         Raises:
-            InvmassError: the values are not finite on more than a millionth of the weight, or a
-                variance is finite, but of tails that reach beyond the grid.
+            InvmassError: points with values that are not finite have a weight above 1e-6, or a
+                finite variance comes from tails that extend beyond the grid.
         """
         values = self.points if values is None else values
         moments = weighted_moments(values, self.weights)
@@ -127,9 +151,9 @@ class Quadrature:
             shares = shares[np.all(np.isfinite(shares), axis=1)]
             inwards = len(shares) // 20
             ends, before = shares[[0, -1]], shares[[inwards, -1 - inwards]]
-            goes_on = ends > 1e-3 * shares.max(axis=0)
-            infinite = np.any(goes_on & (ends > 0.97 * before), axis=0)
-            if np.any(goes_on & ~infinite):
+            continues = ends > 1e-3 * shares.max(axis=0)
+            infinite = np.any(continues & (ends > 0.97 * before), axis=0)
+            if np.any(continues & ~infinite):
                 raise InvmassError(
                     "the tail is so long that its variance is beyond the grid of the quadrature; "
                     "a Student-t prior should have at least 3 degrees of freedom, or 2 at most"
@@ -138,19 +162,24 @@ class Quadrature:
         return moments
 
     def exact_draws(self, count: int, seed: tuple[int, ...]) -> np.ndarray:
-        """Independent exact draws, shape (count, d).
+        """Draw independently from the posterior.
 
-        On a line by inversion of the distribution function, which is as exact as the quadrature;
-        elsewhere by rejection from a Student-t envelope, whose height is the largest density
-        ratio over the grid, with 30% to spare.
+        In one dimension by inversion of the distribution function, as accurate as the quadrature;
+        else by rejection from a multivariate Student-t envelope, whose height is 1.3 times the
+        largest density ratio on the grid.
+
+        Args:
+            count: number of draws, which are returned in shape (count, d).
+            seed: seed of NumPy's generator.
 
         Raises:
-            InvmassError: a proposal rose above the envelope, so the draws would not be exact.
+            InvmassError: the density exceeds the envelope at a proposal, so that the draws would
+                not be exact.
         """
         generator = np.random.default_rng(seed)
         if self.points.shape[1] == 1:
-            reached = np.cumsum(self.weights) - self.weights / 2
-            return np.interp(generator.uniform(size=count), reached, self.points[:, 0])[:, None]
+            cumulative = np.cumsum(self.weights) - self.weights / 2
+            return np.interp(generator.uniform(size=count), cumulative, self.points[:, 0])[:, None]
         moments = self.moments()
         envelope = scipy.stats.multivariate_t(moments.mean, moments.covariance, df=8)
         grid_ratio = np.log(self.weights) - envelope.logpdf(self.points)
@@ -171,20 +200,21 @@ class Quadrature:
 
 
 class IndependentQuadratures:
-    """One quadrature for each of several groups of coordinates that are independent.
+    """A separate quadrature for each of several mutually independent groups of coordinates.
 
     Args:
-        log_density: `log π(z)` at a vector of shape (d,), a sum of functions of the groups.
+        log_density: `log π(z)` at a vector of shape (d,), a sum of one function for each group.
         start: a point near the mode, shape (d,).
-        groups: the coordinates of each group, at most 5; together all of them.
+        groups: the indices of each group, at most 5; each coordinate is in exactly one group.
 
     Attributes:
-        points: the points of all groups, shape (N, d); the other coordinates are at the mode.
+        points: the points of all groups one after the other, shape (N, d); coordinates of the
+            other groups are at the mode.
         mode: shape (d,).
-        how: what is done, in words.
+        how: a description of the method.
 
     Raises:
-        InvmassError: they are not independent.
+        InvmassError: the groups are not independent.
     """
 
     def __init__(
@@ -194,7 +224,7 @@ class IndependentQuadratures:
         sizes = " + ".join(str(len(group)) for group in groups)
         self.how = f"quadrature over {sizes} dimensions, independent of each other"
 
-        all_densities = by_rows(log_density)  # compiled once for all groups
+        all_densities = by_rows(log_density)  # one compiled program for all groups
         self.mode, factor = _laplace(log_density, start)
         self._check(all_densities, factor)
         covariance = factor @ factor.T
@@ -222,7 +252,10 @@ class IndependentQuadratures:
         self.points = np.concatenate(rows)
 
     def _check(self, log_densities: Callable[[np.ndarray], np.ndarray], factor: np.ndarray) -> None:
-        """What all groups together change about log π is the sum of what each changes."""
+        """Check that log π is additive over the groups, at four random points.
+
+        The change of log π if all groups move must be the sum of its changes if one group moves.
+        """
         for away in np.random.default_rng(0).uniform(-1.0, 1.0, (4, len(self.mode))) @ factor.T:
             rows = np.tile(self.mode, (len(self._groups), 1))
             for row, group in zip(rows, self._groups, strict=True):
@@ -232,10 +265,11 @@ class IndependentQuadratures:
                 raise InvmassError("the groups of sites are not independent of each other")
 
     def moments(self, values: np.ndarray | None = None) -> Moments:
-        """Moments of functions of the points, of which each depends on its own group alone.
+        """Moments of d functions of z, each of which depends on one group only.
 
         Args:
-            values: shape (N, d), grouped as the coordinates are.
+            values: the functions at `points`, shape (N, d), grouped as the coordinates are; by
+                default the coordinates themselves.
         """
         values = self.points if values is None else values
         ends = np.cumsum([len(quadrature.points) for quadrature in self._quadratures])
@@ -250,7 +284,7 @@ class IndependentQuadratures:
         return Moments(mean, covariance, kurtosis)
 
     def exact_draws(self, count: int, seed: tuple[int, ...]) -> np.ndarray:
-        """Independent exact draws, shape (count, d)."""
+        """Draw independently from the posterior, shape (count, d); see `Quadrature.exact_draws`."""
         draws = np.empty((count, len(self.mode)))
         for number, (group, quadrature) in enumerate(self._pairs()):
             draws[:, group] = quadrature.exact_draws(count, (*seed, number))
@@ -261,17 +295,22 @@ class IndependentQuadratures:
 
 
 def weighted_moments(values: np.ndarray, weights: np.ndarray) -> Moments:
-    """Moments of the rows of `values`, shape (N, k), with weights that sum to one.
+    """Weighted moments over points.
+
+    Args:
+        values: k functions at N points, shape (N, k). Points with values that are not finite are
+            left out.
+        weights: shape (N,); they sum to one.
 
     Raises:
-        InvmassError: the values are not finite on more than a millionth of the weight.
+        InvmassError: the points that are left out have a weight above 1e-6.
     """
-    # values so far out that float64 has lost them: x = 1 - 1e-17, say
-    known = np.all(np.isfinite(values), axis=1)
-    lost = 1.0 - weights[known].sum()
+    # Values are not finite where rounding in float64 reaches a boundary: 1 - 1e-17 becomes 1.
+    finite = np.all(np.isfinite(values), axis=1)
+    lost = 1.0 - weights[finite].sum()
     if lost > 1e-6:
         raise InvmassError(f"a function of the points is not finite on {lost:.2g} of their weight")
-    values, weights = values[known], weights[known] / (1.0 - lost)
+    values, weights = values[finite], weights[finite] / (1.0 - lost)
     mean = weights @ values
     centred = values - mean
     covariance = (centred * weights[:, None]).T @ centred
@@ -279,7 +318,14 @@ def weighted_moments(values: np.ndarray, weights: np.ndarray) -> Moments:
 
 
 def by_rows(function: Callable[[Array], Any]) -> Callable[[np.ndarray], Any]:
-    """`function` of each row of an array, in float64 and in batches of one shape."""
+    """Vectorise a function over rows, in float64 and in batches of a fixed size.
+
+    Args:
+        function: of a row, shape (d,); its result may be a pytree of arrays.
+
+    Returns:
+        A function of rows, shape (N, d); each result has a first axis of N rows.
+    """
     batch = jax.jit(jax.vmap(function))
 
     def mapped(rows: np.ndarray) -> Any:
@@ -295,9 +341,12 @@ def by_rows(function: Callable[[Array], Any]) -> Callable[[np.ndarray], Any]:
 
 
 def _ball(dimension: int, refine: float, finer: float) -> np.ndarray:
-    """A grid about the origin in units of the curvature's standard deviations, shape (N, d).
+    """A regular grid in a ball about the origin, in units of standard deviations, shape (N, d).
 
-    Both its width and the number of points to a standard deviation grow with `finer`.
+    Args:
+        dimension: d, from 2 to 5.
+        refine: factor by which the step is divided.
+        finer: factor by which the radius is multiplied and the step is divided.
     """
     half_width, step = {2: (12.0, 0.35), 3: (9.0, 0.5)}.get(dimension, (5.6, 0.93))
     half_width, step = half_width * finer, step / (refine * finer)
@@ -307,13 +356,13 @@ def _ball(dimension: int, refine: float, finer: float) -> np.ndarray:
 
 
 def _stretched_line(refine: float) -> tuple[np.ndarray, np.ndarray]:
-    """Points `sinh u` for even steps of u, shape (N, 1), and the logarithm of `cosh u`, (N,)."""
+    """Points `sinh u` for equally spaced u, (N, 1), and log weights `log cosh u`, (N,)."""
     u = np.arange(-14.0, 14.0, 0.01 / refine)
     return np.sinh(u)[:, None], np.log(np.cosh(u))
 
 
 def _laplace(log_density: Callable[[Array], Array], start: Array) -> tuple[np.ndarray, np.ndarray]:
-    """Mode, and a Cholesky factor of the inverse of minus the Hessian there."""
+    """The mode, and a Cholesky factor of the inverse of minus the Hessian at the mode."""
     derivatives = jax.jit(
         lambda z: (
             -log_density(z),
@@ -329,8 +378,10 @@ def _laplace(log_density: Callable[[Array], Array], start: Array) -> tuple[np.nd
 
     start = np.asarray(start, dtype=np.float64)
 
-    scale = np.sqrt(1.0 / np.abs(np.diag(evaluate(start)[2])))  # coordinates of unit curvature
-    found = scipy.optimize.minimize(
+    scale = np.sqrt(
+        1.0 / np.abs(np.diag(evaluate(start)[2]))
+    )  # scales the curvature of each coordinate to 1
+    minimum = scipy.optimize.minimize(
         lambda u: float(evaluate(start + scale * u)[0]),
         np.zeros_like(start),
         jac=lambda u: scale * evaluate(start + scale * u)[1],
@@ -338,7 +389,7 @@ def _laplace(log_density: Callable[[Array], Array], start: Array) -> tuple[np.nd
         method="trust-exact",
         options={"gtol": 1e-6},
     )
-    mode = start + scale * found.x
+    mode = start + scale * minimum.x
     try:
         return mode, np.linalg.cholesky(np.linalg.inv(evaluate(mode)[2]))
     except np.linalg.LinAlgError as error:

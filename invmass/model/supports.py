@@ -1,4 +1,4 @@
-"""Where a density is positive, and which entries of a constrained value are free there."""
+"""Supports of distributions, and the free entries of constrained values."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,35 +10,35 @@ Array = Any  # a NumPy or JAX array
 
 
 class Support:
-    """Where a density is positive, and which entries of a constrained value are free there.
+    """The set on which a density is positive, and the free entries of its elements.
 
-    The other entries follow from the free ones: the last part of a simplex, the diagonal of a
-    correlation matrix.
+    The other entries are functions of the free ones: the last part of a simplex, for example, or
+    the diagonal of a correlation matrix.
     """
 
-    scalar = True  # a vector or a matrix is not a repetition of scalars on other supports
+    scalar = True  # whether the elements are numbers, so that an array holds repetitions of them
 
     def free_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of the unconstrained value of a constrained one of this shape."""
+        """Shape of the unconstrained value, from the shape of the constrained value."""
         return shape
 
     def free(self, x: Array) -> Array:
-        """The free entries of a value, as a vector."""
+        """The free entries of a constrained value, as a vector."""
         return jnp.ravel(jnp.asarray(x))
 
     def restore(self, free: Array) -> Array:
-        """The inverse of `free`, from an array of the unconstrained shape."""
+        """The constrained value, from its free entries in an array of the unconstrained shape."""
         return free
 
 
 @dataclass(frozen=True)
 class Real(Support):
-    """The whole line."""
+    """Real numbers."""
 
 
 @dataclass(frozen=True)
 class Positive(Support):
-    """The open half line above zero."""
+    """Numbers above zero."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Interval(Support):
 
 @dataclass(frozen=True)
 class Increasing(Support):
-    """Vectors whose entries increase."""
+    """Vectors with strictly increasing entries."""
 
     scalar = False
 
 
 @dataclass(frozen=True)
 class Simplex(Support):
-    """Positive parts that sum to one; all but the last are free."""
+    """Vectors of positive parts that sum to one; all parts but the last are free."""
 
     scalar = False
 
@@ -74,7 +74,7 @@ class Simplex(Support):
 
 @dataclass(frozen=True)
 class Correlation(Support):
-    """Correlation matrices, positive definite; what is below the diagonal is free, row by row."""
+    """Positive definite correlation matrices; the entries below the diagonal are free, by rows."""
 
     scalar = False
 
@@ -90,7 +90,7 @@ class Correlation(Support):
 
 
 def strictly_lower(entries: Array) -> Array:
-    """A matrix with the entries below its diagonal, row by row, and zeros elsewhere."""
+    """A strictly lower triangular matrix, filled row by row with K (K - 1) / 2 entries."""
     size = (1 + int(np.sqrt(1 + 8 * jnp.size(entries)))) // 2
     return (
         jnp.zeros((size, size), jnp.result_type(entries)).at[np.tril_indices(size, -1)].set(entries)

@@ -1,8 +1,9 @@
-"""Matrices in the comments of CmdStan's output: one chain, and one replicate, a file.
+"""Read the inverse mass matrix of one chain from the comments of a CmdStan output file.
 
-Source: CmdStan User's Guide, "Stan CSV File Format". The block has no names. Its entries are the
-unconstrained parameters as declared, so that each site's are found by the header, whose columns are
-the constrained ones: K for a simplex of K - 1 coordinates, K² for a correlation matrix.
+Source: CmdStan User's Guide, "Stan CSV File Format". The block with the matrix has no names. Its
+coordinates are the unconstrained parameters in the order in which the program declares them, and
+that order is read from the header. The columns of the header are constrained values: K of them for
+a simplex with K - 1 coordinates, K² for a correlation matrix.
 """
 
 import re
@@ -21,21 +22,28 @@ from invmass.recorded.recorded import OLDER_STAN, STAN, TEXT, Recorded, symmetri
 
 _DIAGONAL = "Diagonal elements of inverse mass matrix:"
 _DENSE = "Elements of inverse mass matrix:"
-_SIMPLEX_SINCE = (2, 37)  # as softmax of an orthonormal map; before, by breaking a stick
+# First version that maps a simplex by an isometric log-ratio; earlier ones used stick-breaking.
+_LOG_RATIO_SINCE = (2, 37)
 
 
 class _File(NamedTuple):
-    settings: Mapping[str, str]  # from the comments
+    """The parts of a CmdStan output file that are used."""
+
+    settings: Mapping[str, str]  # lines "name = value" among the comments
     columns: Sequence[str]
     dense: bool
     metric: np.ndarray  # (d,) or (d, d)
 
 
 def read_cmdstan(path: Path, case: Case) -> Recorded:
-    """Read one file.
+    """Read the matrix of one chain, which is one replicate.
+
+    Args:
+        path: a CmdStan output file.
+        case: the posterior on which the metric was tuned.
 
     Raises:
-        UsageError: nothing was adapted, or the parameters are not the case's.
+        UsageError: the file has no adapted metric, or its parameters are not those of the case.
     """
     file = _parsed(path)
     order = _places(file, case, path)
@@ -43,7 +51,7 @@ def read_cmdstan(path: Path, case: Case) -> Recorded:
     version = tuple(
         int(file.settings.get(f"stan_version_{part}", -1)) for part in ("major", "minor")
     )
-    older = (0, 0) <= version < _SIMPLEX_SINCE
+    older = (0, 0) <= version < _LOG_RATIO_SINCE
     return Recorded(
         symmetric(metric[None]),
         str(path),
@@ -54,6 +62,7 @@ def read_cmdstan(path: Path, case: Case) -> Recorded:
 
 
 def _parsed(path: Path) -> _File:
+    """The settings, columns and metric of a file."""
     settings: dict[str, str] = {}
     columns: list[str] = []
     rows: list[list[float]] = []
@@ -84,7 +93,7 @@ def _parsed(path: Path) -> _File:
 
 
 def _numbers(text: str) -> list[float]:
-    """The numbers of a line of the block; none if it holds anything else."""
+    """The numbers in a line of comma-separated numbers; none if anything else is in it."""
     try:
         return [float(word) for word in text.split(",")]
     except ValueError:
@@ -92,59 +101,64 @@ def _numbers(text: str) -> list[float]:
 
 
 def _window(settings: Mapping[str, str]) -> int | None:
-    """Draws of the last window, if the file tells how warm-up was divided.
+    """Number of draws in the last window; None if the file does not state the length of warm-up.
 
-    A window takes all that is left if the next one, of twice its size, would not fit; but the first
-    never does. Source: Stan's `windowed_adaptation.hpp`. It does not say what a metric is made of
-    where warm-up is too short for a window between its buffers, so that neither do we.
+    Each window is twice as long as the one before. If the next window would not fit before the
+    final buffer, the present one is extended to the buffer, except for the first window, which is
+    never extended. Source: Stan's `windowed_adaptation.hpp`, which does not say from which draws
+    the metric is estimated if no window fits between the buffers; the result is None then, too.
     """
     if "num_warmup" not in settings:
         return None
     defaults = {"init_buffer": 75, "window": 25, "term_buffer": 50}
-    begin, size, term = (int(settings.get(name, default)) for name, default in defaults.items())
-    stop, end = int(settings["num_warmup"]) - term, begin + size
+    start, size, term = (int(settings.get(name, default)) for name, default in defaults.items())
+    stop, end = int(settings["num_warmup"]) - term, start + size
     if size < 1 or end > stop:
         return None
     while end < stop:
-        begin, size = end, 2 * size
-        end = begin + size if begin + 3 * size <= stop else stop
-    return end - begin
+        start, size = end, 2 * size
+        end = start + size if start + 3 * size <= stop else stop
+    return end - start
 
 
 def _places(file: _File, case: Case, path: Path) -> np.ndarray:
-    """Where each coordinate of the case stands in the metric, shape (d,)."""
+    """Index in the metric of each coordinate of the case, shape (d,)."""
     sites = {stan_name(name): name for name in case.sites} | {name: name for name in case.sites}
-    found: dict[str, set[Index]] = {}
+    indices: dict[str, set[Index]] = {}
     for column in file.columns:
         if not column.endswith("__"):
             name, *index = column.split(".")
-            found.setdefault(sites.get(name, name), set()).add(tuple(map(int, index)))
-    last = max((i for i, name in enumerate(found) if name in case.sites), default=-1)
-    declared = list(found)[: last + 1]  # what was computed from the parameters stands behind them
-    missing = [name for name in case.sites if name not in found]
+            indices.setdefault(sites.get(name, name), set()).add(tuple(map(int, index)))
+    last = max((i for i, name in enumerate(indices) if name in case.sites), default=-1)
+    # Transformed parameters and generated quantities follow the parameters, and are ignored.
+    declared = list(indices)[: last + 1]
+    missing = [name for name in case.sites if name not in indices]
     extra = [name for name in declared if name not in case.sites]
     if missing or extra:
         raise mismatch(case, missing, extra, str(path))
-    begin = dict.fromkeys(declared, 0)
+    first = dict.fromkeys(declared, 0)  # index in the metric of each site's first coordinate
     size = 0
     for name in declared:
         shape = case.sites[name].value_shape
-        if found[name] != {tuple(i + 1 for i in index) for index in np.ndindex(*shape)}:
+        if indices[name] != {tuple(i + 1 for i in index) for index in np.ndindex(*shape)}:
             raise UsageError(
-                f"{path}: the parameter {name} has {len(found[name])} columns, and in case "
+                f"{path}: the parameter {name} has {len(indices[name])} columns, and in case "
                 f"{case.name} the shape {shape}"
             )
-        begin[name], size = size, size + int(np.prod(case.sites[name].free_shape))
+        first[name], size = size, size + int(np.prod(case.sites[name].free_shape))
     if size != len(file.metric):
         raise UsageError(
             f"{path}: the metric is of {len(file.metric)} coordinates, the parameters "
             f"{', '.join(declared)} of case {case.name} have {size}; is it the same model?"
         )
-    return np.concatenate([begin[name] + _within(case, name, path) for name in case.sites])
+    return np.concatenate([first[name] + _within(case, name, path) for name in case.sites])
 
 
 def _within(case: Case, name: str, path: Path) -> np.ndarray:
-    """Where each of a site's coordinates stands among them in Stan, which goes by columns."""
+    """Position of each coordinate of a site among those of the site in Stan, shape (k,).
+
+    Stan orders the entries of a correlation matrix by columns, this suite by rows.
+    """
     site = case.sites[name]
     if isinstance(site.prior.support, Correlation):
         rows, columns = np.tril_indices(site.value_shape[-1], -1)

@@ -1,8 +1,8 @@
-"""Matrices in ArviZ's InferenceData, as nutpie stores them with `store_mass_matrix=True`.
+"""Read inverse mass matrices from ArviZ's InferenceData.
 
-A variable with a dimension `chain` and one of the unconstrained parameters, whose coordinate has
-their names, or two of them. Of further dimensions, such as `draw`, the last entry that is known
-counts.
+nutpie stores them with `store_mass_matrix=True`. The variable has a dimension `chain`, and one
+dimension (diagonal) or two (dense) whose coordinate holds the names of the unconstrained
+parameters. Along any other dimension, such as `draw`, the last finite matrix is used.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,15 @@ _FIRST_GROUP = "sample_stats"
 
 
 def read_inference_data(path: Path, case: Case) -> Recorded:
-    """Read a netCDF file, or a folder of zarr.
+    """Read a netCDF file or a zarr folder.
+
+    Args:
+        path: the file or folder.
+        case: the posterior on which the metrics were tuned.
 
     Raises:
-        UsageError: xarray is not installed, the file cannot be read, or holds no matrices.
+        UsageError: xarray is not installed, the file cannot be read, it holds no matrices, or
+            their names are not those of the case.
     """
     try:
         import xarray
@@ -41,15 +46,20 @@ def read_inference_data(path: Path, case: Case) -> Recorded:
 
 
 def is_inference_data(source: Any) -> bool:
-    """Whether it is a DataTree, or an InferenceData of earlier ArviZ."""
+    """Whether an object is a DataTree, or an InferenceData of an earlier ArviZ."""
     return hasattr(source, "groups") and hasattr(source, "__getitem__")
 
 
 def from_inference_data(data: Any, case: Case, origin: str = "InferenceData") -> Recorded:
-    """The same from an object in memory.
+    """Read matrices from an object in memory.
+
+    Args:
+        data: a DataTree, or an InferenceData of an earlier ArviZ.
+        case: the posterior on which the metrics were tuned.
+        origin: name of the data in error messages.
 
     Raises:
-        UsageError: it holds no matrices, or their names are not the case's.
+        UsageError: the data hold no matrices, or their names are not those of the case.
     """
     groups = _groups(data)
     for name in VARIABLES:
@@ -62,21 +72,24 @@ def from_inference_data(data: Any, case: Case, origin: str = "InferenceData") ->
             "nutpie stores it if told to: nutpie.sample(…, store_mass_matrix=True)"
         )
     names, metrics = _last_of_each_chain(arrays[0], origin)
-    for array in arrays[1:]:
+    for array in arrays[1:]:  # chains without a finite matrix so far
         unknown = ~np.isfinite(metrics).all(axis=tuple(range(1, metrics.ndim)))
         metrics[unknown] = _last_of_each_chain(array, origin)[1][unknown]
     return Recorded(matched(metrics, names, case, origin), origin)
 
 
 def _groups(data: Any) -> Mapping[str, Any]:
-    """Data sets by the name of their group, those after warm-up first."""
+    """Data sets by the name of their group; the group of draws after warm-up comes first."""
     names = data.groups() if callable(data.groups) else data.groups
-    found = {str(name).strip("/"): data[name] for name in names}
-    return dict(sorted(found.items(), key=lambda pair: pair[0] != _FIRST_GROUP))
+    groups = {str(name).strip("/"): data[name] for name in names}
+    return dict(sorted(groups.items(), key=lambda pair: pair[0] != _FIRST_GROUP))
 
 
 def _last_of_each_chain(array: Any, origin: str) -> tuple[list[str], np.ndarray]:
-    """Names, and the last matrix of each chain whose entries are all known; else not a number."""
+    """Names of the coordinates, and the last finite matrix of each chain.
+
+    The matrix of a chain without a finite one is not finite.
+    """
     named = [d for d in array.dims if d in array.coords and array.coords[d].dtype.kind in "UOST"]
     if "chain" not in array.dims or len(named) not in (1, 2):
         raise UsageError(
@@ -89,6 +102,6 @@ def _last_of_each_chain(array: Any, origin: str) -> tuple[list[str], np.ndarray]
     others = [d for d in array.dims if d not in ("chain", *named)]
     values = np.asarray(array.transpose("chain", *others, *named).values, dtype=np.float64)
     values = values.reshape(len(values), -1, *[len(names)] * len(named))
-    known = np.all(np.isfinite(values).reshape(*values.shape[:2], -1), axis=2)
-    last = values.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1)
+    finite = np.all(np.isfinite(values).reshape(*values.shape[:2], -1), axis=2)
+    last = values.shape[1] - 1 - np.argmax(finite[:, ::-1], axis=1)
     return names, values[np.arange(len(values)), last]

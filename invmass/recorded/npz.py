@@ -1,4 +1,7 @@
-"""Matrices in a `.npz` file: `inverse_mass_matrix`, `names` and, if it is known, `window`."""
+"""Read inverse mass matrices from a `.npz` file.
+
+The file holds the arrays `inverse_mass_matrix`, `names` and, optionally, `window`.
+"""
 
 import zipfile
 from pathlib import Path
@@ -11,10 +14,16 @@ from invmass.recorded.recorded import Recorded, matched
 
 
 def read_npz(path: Path, case: Case) -> Recorded:
-    """Read one file; arrays of other names, as `Tuned.save` adds them, are passed over.
+    """Read one file.
+
+    Arrays with other names, such as those that `Tuned.save` adds, are ignored.
+
+    Args:
+        path: the file.
+        case: the posterior on which the metrics were tuned.
 
     Raises:
-        UsageError: an array is missing, or does not fit the case.
+        UsageError: the file cannot be read, or an array is missing or does not fit the case.
     """
     if not zipfile.is_zipfile(path):
         raise UsageError(f"{path} is no .npz file: numpy.savez writes one")
@@ -35,11 +44,12 @@ def read_npz(path: Path, case: Case) -> Recorded:
 
 
 def _text(name: object) -> str:
+    """A name as text, also if the file holds bytes."""
     return name.decode() if isinstance(name, bytes) else str(name)
 
 
 def _window(given: np.ndarray, path: Path) -> int:
-    """One number, or the same for each replicate."""
+    """Number of draws in the last window, from one number or equal numbers for all replicates."""
     distinct = np.unique(given)
     if len(distinct) != 1 or not np.issubdtype(given.dtype, np.number):
         raise UsageError(f"{path}: window must be one number of draws, not {given.tolist()}")

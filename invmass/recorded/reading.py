@@ -1,4 +1,4 @@
-"""Tuned matrices from files of any kind that is known."""
+"""Read tuned matrices from files of any supported format."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +20,15 @@ KINDS = ".npz, .csv (a table, or CmdStan's output), .nc or .zarr (ArviZ)"
 
 
 def read(source: Any, case: Case) -> Recorded:
-    """Matrices from a path, from several, or from an InferenceData in memory.
+    """Read the matrices of all replicates.
+
+    Args:
+        source: a path, several paths, or an InferenceData in memory.
+        case: the posterior on which the metrics were tuned.
 
     Raises:
-        UsageError: whatever is wrong with it, and what would be right.
+        UsageError: a file cannot be read, has an unsupported format or does not fit the case, a
+            file is given twice, or the files were not tuned alike.
     """
     if is_inference_data(source):
         return from_inference_data(source, case)
@@ -41,6 +46,7 @@ def read(source: Any, case: Case) -> Recorded:
 
 
 def _read(path: Path, case: Case) -> Recorded:
+    """Read one file by the function for its format."""
     if not path.exists():
         raise UsageError(f"there is no file {path}")
     suffix = path.suffix.lower()

@@ -1,4 +1,4 @@
-"""Inverse mass matrices that a sampler tuned elsewhere, as they were read from files."""
+"""Inverse mass matrices that a sampler tuned outside this suite and that were read from files."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,22 +14,26 @@ from invmass.recorded.names import places
 from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest, check_metrics
 from invmass.sampling.registry import load_backend
 
-STAN, OLDER_STAN = "stan", "stan-2.36"
-TEXT = "utf-8-sig"  # of files: UTF-8, with a byte order mark or without
-FILE = "file"  # what a sampler is called of which nothing but its files is known
-_ROUNDING = 1e-5  # of the largest entry: in what precision a file was written is not known
+STAN, OLDER_STAN = "stan", "stan-2.36"  # names of unconstrained spaces
+TEXT = "utf-8-sig"  # encoding of text files: UTF-8, with or without a byte order mark
+FILE = "file"  # default name in rows of the sampler that tuned recorded matrices
+# Asymmetry, relative to the largest entry, that is taken for rounding: the precision with which a
+# file was written is unknown.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """M⁻¹ of R replicates, each of them tuned independently of the others.
+    """Inverse mass matrices of R independently tuned replicates.
 
     Attributes:
         inverse_mass_matrix: shape (R, d) diagonal or (R, d, d) dense, in the case's order.
-        origin: where they were read from.
-        window: draws of the last window, from which the metric was estimated, if that is known.
-        estimator: the rule by which the writer of such files tunes, if there is one.
-        space: in which z they live, if the file says so; see `transforms_of`.
+        origin: name of the file, for messages.
+        window: number of draws in the last window, from which the metric was estimated; None if
+            the file does not state it.
+        estimator: name in `ESTIMATORS` of the rule that tuned the matrices, if the file states it.
+        space: name of the unconstrained space of the matrices, if the file states it; see
+            `transforms_of`.
     """
 
     inverse_mass_matrix: np.ndarray
@@ -40,21 +44,24 @@ class Recorded:
 
     @property
     def dense(self) -> bool:
-        """Whether they are matrices."""
+        """Whether the metrics are dense."""
         return self.inverse_mass_matrix.ndim == 3
 
 
 def matched(matrices: np.ndarray, names: Sequence[str], case: Case, origin: str) -> np.ndarray:
-    """Matrices whose coordinates have names, as float64 in the case's order of coordinates.
+    """Check matrices with named coordinates, and put them into the case's order of coordinates.
 
     Args:
-        matrices: shape (R, d) diagonal or (R, d, d) dense.
-        names: of the d coordinates.
-        case: whose coordinates they are.
-        origin: where they were read from.
+        matrices: shape (R, d) diagonal or (R, d, d) dense, in the order of the names.
+        names: names of the d coordinates.
+        case: the case to whose coordinates the names belong.
+        origin: name of the file in error messages.
+
+    Returns:
+        The matrices in float64, of the same shape.
 
     Raises:
-        UsageError: they are no matrices of so many coordinates, or the names do not match.
+        UsageError: the matrices have another shape or are not floats, or the names do not match.
     """
     given = np.asarray(matrices)
     if not np.issubdtype(given.dtype, np.floating):
@@ -74,19 +81,25 @@ def matched(matrices: np.ndarray, names: Sequence[str], case: Case, origin: str)
 
 
 def symmetric(metrics: np.ndarray) -> np.ndarray:
-    """Metrics made symmetric, where they were before they were rounded to float32 or six digits."""
+    """Metrics, shape (R, d, d), made exactly symmetric if the asymmetry is mere rounding.
+
+    Larger asymmetries, and diagonal metrics of shape (R, d), are returned unchanged.
+    """
     if metrics.ndim == 2:
         return metrics
-    turned = np.swapaxes(metrics, 1, 2)
-    rounded = np.max(np.abs(metrics - turned)) <= _ROUNDING * np.max(np.abs(metrics))
-    return (metrics + turned) / 2 if rounded else metrics
+    transposed = np.swapaxes(metrics, 1, 2)
+    rounded = np.max(np.abs(metrics - transposed)) <= _ROUNDING * np.max(np.abs(metrics))
+    return (metrics + transposed) / 2 if rounded else metrics
 
 
 def joined(parts: Sequence[Recorded]) -> Recorded:
-    """Replicates of several files as those of one.
+    """Join the replicates of several files.
+
+    Args:
+        parts: the contents of at least one file.
 
     Raises:
-        UsageError: they are not alike.
+        UsageError: the files differ in metric kind, window, estimator or space.
     """
     first = parts[0]
     for other in parts[1:]:
@@ -107,10 +120,12 @@ def joined(parts: Sequence[Recorded]) -> Recorded:
 
 
 def transforms_of(space: str, case: Case) -> Transforms:
-    """The bijectors of a space by its name.
+    """The bijector of each site that defines an unconstrained space.
 
-    "stan" is what Stan uses today, "stan-2.36" what it used up to 2.36, where a simplex was broken
-    like a stick; all else is the space that a backend of that name moves in.
+    Args:
+        space: "stan" for Stan since 2.37, "stan-2.36" for earlier versions, which map a simplex by
+            stick-breaking, or the name of a backend.
+        case: the case whose sites are transformed.
 
     Raises:
         UsageError: there is no such space.
@@ -129,7 +144,7 @@ def transforms_of(space: str, case: Case) -> Transforms:
 
 
 class RecordedSampler(Backend):
-    """A sampler of which only what it tuned is at hand. Its metrics are the names of estimators."""
+    """A backend that cannot run: it only has recorded matrices. Metrics are named by estimator."""
 
     estimators = ESTIMATORS
 
@@ -153,10 +168,15 @@ _ONLY_MATRICES = "a file holds tuned matrices alone: nothing can be run with the
 
 
 def as_tuned(recorded: Recorded, dimension: int, window: int) -> Tuned:
-    """The matrices as a warm-up of which all else is unknown, and not a number.
+    """Recorded matrices as the result of a warm-up; everything else about it is not a number.
+
+    Args:
+        recorded: the matrices of R replicates.
+        dimension: number of coordinates d.
+        window: number of draws in the last window.
 
     Raises:
-        BackendFaultError: one of them is not a metric.
+        BackendFaultError: a matrix is not a valid metric.
     """
     matrices = recorded.inverse_mass_matrix
     check_metrics(matrices, dimension, recorded.dense, recorded.origin)

@@ -1,7 +1,8 @@
-"""Matrices in a CSV table: a row for each replicate, a column for each entry of M⁻¹.
+"""Read inverse mass matrices from a CSV table with one row for each replicate.
 
-The column of a coordinate holds its entry on the diagonal, `a|b` what a and b share. With columns
-of the second kind the metric is dense, and each pair needs one, in either order.
+The column `a` holds the diagonal entry of coordinate a, and the column `a|b` the off-diagonal entry
+of a and b. If there are any columns of the second kind, the metric is dense and every pair of
+coordinates needs one, as `a|b` or as `b|a`.
 """
 
 import csv
@@ -14,14 +15,19 @@ from invmass.errors import UsageError
 from invmass.model.case import Case
 from invmass.recorded.recorded import TEXT, Recorded, matched
 
-BETWEEN = "|"
+BETWEEN = "|"  # separates the two coordinates of an off-diagonal entry
 
 
 def read_table(path: Path, case: Case) -> Recorded:
     """Read one file.
 
+    Args:
+        path: the file.
+        case: the posterior on which the metrics were tuned.
+
     Raises:
-        UsageError: a cell that is no number, a pair that is missing, or names that do not match.
+        UsageError: a value is not a number, a pair of coordinates is missing, or the names do not
+            match those of the case.
     """
     with path.open(newline="", encoding=TEXT) as file:
         lines = [line for line in csv.reader(file) if line]
@@ -53,12 +59,13 @@ def read_table(path: Path, case: Case) -> Recorded:
         i, j = (place[part] for part in pair)
         dense[:, i, j] = dense[:, j, i] = values[:, column]
     if wanted:
-        told = ", ".join(BETWEEN.join(sorted(pair, key=names.index)) for pair in wanted)
-        raise UsageError(f"{path}: a dense metric needs every pair; missing: {told}")
+        missing = ", ".join(BETWEEN.join(sorted(pair, key=names.index)) for pair in wanted)
+        raise UsageError(f"{path}: a dense metric needs every pair; missing: {missing}")
     return Recorded(matched(dense, names, case, str(path)), str(path))
 
 
 def _numbers(path: Path, number: int, row: list[str], count: int) -> list[float]:
+    """The values of one replicate, one for each of `count` columns."""
     if len(row) != count:
         raise UsageError(f"{path}: replicate {number} has {len(row)} values for {count} columns")
     try:

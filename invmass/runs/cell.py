@@ -1,21 +1,21 @@
-"""A cell: the case, backend and metric that a check is about, by their names."""
+"""A cell: the names of the case, backend and metric that a check concerns."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A combination by its names, so that it can be written down or sent to another process.
+    """A combination of case, backend and metric, given by names so that it can be pickled.
 
-    It imports nothing, so that every pytest session can load it.
+    This module imports nothing from the suite, so that every pytest session can load it quickly.
 
     Attributes:
         case: name of the case.
-        spec: what loads the backend: its name, or "module:Class".
-        backend: name of the backend, as test ids and rows have it.
-        metric: kind of the metric.
-        tier: "quick" or "full": from which tier on the cell is checked.
-        chains: number of replicates in one call, if it is not the usual one.
+        spec: argument of `load_backend`: the backend's name, or "module:Class".
+        backend: name of the backend in test ids and rows.
+        metric: metric kind.
+        tier: "quick" if the cell is checked in both tiers, "full" if in the full tier only.
+        chains: number of replicates in one call; None for the default.
     """
 
     case: str
@@ -26,7 +26,7 @@ class Cell:
     chains: int | None = None
 
     def __str__(self) -> str:
-        """The cell as test ids show it."""
+        """The cell as it appears in test ids."""
         named = f"{self.case}-{self.backend}-{self.metric}"
         return f"{named}-{self.chains}" if self.chains else named
 

@@ -1,8 +1,9 @@
-"""Processes side by side, each on cores of its own.
+"""Pin parallel processes to separate cores.
 
-JAX has a thread for each core that its process may use, and they hand the small steps of a sampler
-to each other. Where processes share their cores, those threads wait for each other's: NUTS on 50
-coordinates took 171 s in each of two processes on two cores, and 15 s where each had its own.
+JAX starts a thread for each core that its process may use, and distributes the small steps of a
+sampler among them. If several processes share the same cores, their threads wait for each other:
+NUTS in 50 dimensions took 171 s in each of two processes that shared two cores, and 15 s in each of
+two processes with one core each.
 """
 
 import os
@@ -10,24 +11,31 @@ from itertools import count
 from pathlib import Path
 from tempfile import gettempdir
 
-_locks: list[int] = []  # open files of this process; when it ends, its locks are let go
+_locks: list[int] = []  # file descriptors of the locks, which are released when the process ends
 
 
 def pin_to_share(processes: int) -> None:
-    """Keep this process, one of so many, to its part of the cores."""
+    """Pin this process to an equal share of the cores.
+
+    Args:
+        processes: number of processes among which the cores are divided.
+    """
     pin_to_cores(len(_allowed()) // processes)
 
 
 def pin_to_cores(number: int) -> None:
-    """Keep this process to so many cores, at least one: those that fewest others are kept to.
+    """Pin this process to the cores to which the fewest other processes are pinned.
 
-    Once, and before JAX has started its threads. Nothing is done where there are no more cores, or
-    where the system (any but Linux) keeps no process to its cores.
+    It must be called before JAX starts its threads; further calls have no effect. Nothing happens
+    if the process may not use more cores than that, or on systems other than Linux.
+
+    Args:
+        number: number of cores; at least one is used.
     """
     allowed, wanted = _allowed(), max(1, number)
     if _locks or wanted >= len(allowed):
         return
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # others need of a GPU's, too
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # share a GPU's memory
     cores: set[int] = set()
     for _ in range(wanted):
         cores.add(_take_one(allowed - cores))
@@ -35,16 +43,17 @@ def pin_to_cores(number: int) -> None:
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores that this process may use."""
     return len(_allowed()) or os.cpu_count() or 1
 
 
 def _allowed() -> set[int]:
+    """The cores that this process may use; empty if the system does not say."""
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def _take_one(cores: set[int]) -> int:
-    """The core with fewest locks, with one more on it."""
+    """Lock and return the core with the fewest locks of other processes."""
     import fcntl
 
     folder = Path(gettempdir()) / f"invmass-cores-{os.getuid()}"

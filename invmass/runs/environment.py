@@ -1,4 +1,4 @@
-"""The machine and the libraries under a run: how JAX is set up, and what a row says of it."""
+"""JAX's configuration, and the columns of a row that describe machine and library versions."""
 
 import gc
 import importlib.metadata
@@ -20,18 +20,25 @@ from invmass.sampling.batching import default_device, devices
 
 
 def configure_jax(device: str | None, x64: bool) -> str | None:
-    """Set device, precision and the persistent compilation cache, before anything is compiled.
+    """Set JAX's device, precision and persistent compilation cache.
 
-    The cache is JAX's own; `JAX_COMPILATION_CACHE_DIR` puts it elsewhere. Returns the reason if
-    the device is not there, else None.
+    It must be called before anything is compiled. `JAX_COMPILATION_CACHE_DIR` sets the folder of
+    the cache.
+
+    Args:
+        device: "cpu", "gpu" or "tpu"; None for the default device of JAX.
+        x64: whether JAX computes in float64.
+
+    Returns:
+        An error message if JAX does not find the device, else None.
     """
     if not jax.config.jax_compilation_cache_dir:
-        place = Path(platformdirs.user_cache_dir("invmass")) / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(place))
+        folder = Path(platformdirs.user_cache_dir("invmass")) / "xla"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     jax.config.update("jax_enable_x64", x64)
-    gc.set_threshold(100_000, 50, 100)  # a traced program is millions of objects, few of them waste
+    gc.set_threshold(100_000, 50, 100)  # tracing makes millions of objects, few are garbage
     if device is None:
         return None
     try:
@@ -42,7 +49,7 @@ def configure_jax(device: str | None, x64: bool) -> str | None:
 
 
 def provenance(backend: Backend) -> dict[str, Any]:
-    """Versions, machine, device and precision: what every row carries."""
+    """Versions, machine, device and precision: columns that every row has."""
     return {
         "device": _device(),
         "platform": default_device().platform,
@@ -54,7 +61,7 @@ def provenance(backend: Backend) -> dict[str, Any]:
 
 
 def software(backend: Backend) -> dict[str, Any]:
-    """Versions of the suite, of JAX and of what the backend needs; the commit, and Python."""
+    """Versions of the suite, JAX, the backend's libraries and Python, and the suite's commit."""
     return {
         "versions": _versions() | backend.versions(),
         "commit": _commit(),
@@ -63,7 +70,7 @@ def software(backend: Backend) -> dict[str, Any]:
 
 
 def threads() -> str:
-    """Cores that this process may use, and the settings that say how many threads."""
+    """Number of usable cores, and the environment variables that set numbers of threads."""
     names = ("XLA_FLAGS", "OMP_NUM_THREADS")
     return ", ".join(
         [f"{available_cores()} cores", *(f"{n}={os.environ[n]}" for n in names if os.getenv(n))]
@@ -71,19 +78,23 @@ def threads() -> str:
 
 
 def load() -> float | None:
-    """Processes that ran or waited during the last minute, on average; None if nobody counts."""
+    """Load average of the machine over the last minute; None if the system does not provide it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def peak_memory(call: Callable[[], Any]) -> int | None:
-    """Bytes that the process holds at most during a call on a CPU, with its libraries.
+    """Peak resident memory of this process during a call, in bytes, libraries included.
 
-    None where the system does not tell, and on other devices, which remember all that was before.
+    Args:
+        call: the call to be measured, on a CPU.
+
+    Returns:
+        None on systems other than Linux, and on other devices, whose peak cannot be reset.
     """
     if default_device().platform != "cpu":
         return None
     try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # forget the last peak
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # reset the peak
     except OSError:
         return None
     call()
@@ -121,7 +132,7 @@ def _processor() -> str:
 
 @cache
 def _commit() -> str | None:
-    """Commit of the checkout that the suite runs from; else of the one where it is called."""
+    """Git commit of the suite's checkout; if it is installed, that of the working directory."""
     here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         here = Path.cwd()

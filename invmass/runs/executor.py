@@ -1,8 +1,9 @@
-"""Independent tasks, and what runs them: this process, others on this machine, or a Dask cluster.
+"""Run independent tasks in this process, in other processes of this machine, or on Dask.
 
-All three are executors as `concurrent.futures` has them. A task is named by data that can be
-pickled, and answers with rows; it is made of its seed alone, so that the rows are the same
-wherever it runs. A process that dies with a task costs that task only.
+All three are executors in the sense of `concurrent.futures`. A task is described by data that can
+be pickled, and its result is a list of rows. All its random numbers follow from its seed, so that
+the rows do not depend on where it runs. If a process dies, only the task that it was running is
+lost.
 """
 
 import faulthandler
@@ -30,22 +31,22 @@ Row = dict[str, Any]
 Work = Callable[[Task], list[Row]]
 Lost = Callable[[Task, str], list[Row]]
 
-CONNECTION = 10.0  # seconds to reach a scheduler
-# Tasks of a process: what JAX has compiled stays. After some ninety, at 4 GiB, XLA found no room
-# for more code, and ended the process.
+CONNECTION = 10.0  # timeout for connecting to a Dask scheduler, in seconds
+# Number of tasks after which a process is replaced, because compiled programs stay in memory. After
+# about ninety tasks, at 4 GiB, XLA could not allocate memory for code and ended the process.
 RENEWED = 32
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where tasks run, and how many are handed over at a time."""
+    """An executor, and the largest number of tasks that are submitted to it at a time."""
 
     executor: Executor
     width: int
 
 
 class InThisProcess(Executor):
-    """Runs a task when it is submitted."""
+    """Runs each task in this process, as soon as it is submitted."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -57,7 +58,12 @@ class InThisProcess(Executor):
 
 
 class Processes(Executor):
-    """Processes of this machine; one that dies, or takes too long, is replaced."""
+    """Processes of this machine; a process that dies or exceeds the time limit is replaced.
+
+    Args:
+        count: number of processes.
+        limit: time limit of a task, in seconds.
+    """
 
     def __init__(self, count: int, limit: float) -> None:
         from pebble import ProcessPool
@@ -76,15 +82,15 @@ class Processes(Executor):
 
 @contextmanager
 def place(jobs: int | None, scheduler: str | None, limit: float) -> Iterator[Place]:
-    """What `--jobs` and `--scheduler` ask for; this process if neither is given.
+    """The executor that `--jobs` or `--scheduler` asks for; this process if neither is given.
 
     Args:
-        jobs: processes of this machine.
+        jobs: number of processes on this machine.
         scheduler: address of a Dask scheduler.
-        limit: seconds for a task; not kept in this process.
+        limit: time limit of a task, in seconds; not enforced for tasks in this process.
 
     Raises:
-        UsageError: both are given, Dask is not installed, or nobody answers at the address.
+        UsageError: both are given, Dask is not installed, or no scheduler answers.
     """
     if jobs and scheduler:
         raise UsageError("--jobs starts processes here, --scheduler uses those there: give one")
@@ -106,7 +112,7 @@ def place(jobs: int | None, scheduler: str | None, limit: float) -> Iterator[Pla
 
 @contextmanager
 def _leaving_when_terminated() -> Iterator[None]:
-    """Unwind at SIGTERM as at an interrupt: at once, it would leave processes at their tasks."""
+    """Raise SystemExit at SIGTERM, so that the worker processes are stopped before this one."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -120,10 +126,15 @@ def _leaving_when_terminated() -> Iterator[None]:
 def run(
     tasks: Iterable[Task], work: Work[Task], place: Place
 ) -> Iterator[tuple[Task, list[Row] | str]]:
-    """Every task with its rows, or the reason why it has none, as they are done.
+    """Run tasks, and yield each with its rows, or with an error message, when it is done.
+
+    Args:
+        tasks: descriptions of the tasks, which can be pickled.
+        work: computes the rows of a task.
+        place: the executor.
 
     Raises:
-        UsageError: a task found that it was asked for what cannot be.
+        UsageError: a task raised it.
     """
     waiting, running = iter(tasks), dict[Future[list[Row]], Task]()
     while True:
@@ -141,7 +152,15 @@ def run(
 def collect(
     tasks: Sequence[Task], work: Work[Task], lost: Lost[Task], place: Place, writer: RowWriter
 ) -> None:
-    """Run all tasks and write their rows as they come; those of `lost` for a task without."""
+    """Run all tasks and write their rows as they are done, with a progress bar.
+
+    Args:
+        tasks: descriptions of the tasks, which can be pickled.
+        work: computes the rows of a task.
+        lost: the rows of a task that failed, from the task and an error message.
+        place: the executor.
+        writer: where the rows are written.
+    """
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=len(tasks))
@@ -151,6 +170,7 @@ def collect(
 
 
 def _reason(error: BaseException) -> str:
+    """The message for a task that raised an error or was lost."""
     if isinstance(error, TimeoutError):
         return "no answer within the limit (--time-limit)"
     if type(error).__name__ in ("ProcessExpired", "KilledWorker"):
@@ -173,7 +193,7 @@ def _dask(address: str, limit: float) -> Iterator[Place]:
 
 
 class _OnDask(Executor):
-    """A cluster's own executor; on its workers tasks keep to the limit, and come one at a time."""
+    """A Dask executor whose workers run one task at a time and enforce the time limit."""
 
     def __init__(self, cluster: Executor, limit: float) -> None:
         self.cluster, self.limit = cluster, limit
@@ -182,26 +202,27 @@ class _OnDask(Executor):
         return self.cluster.submit(_alone, self.limit, fn, *args, **kwargs)
 
 
-_turn = threading.Lock()
+_one_task = threading.Lock()
 
 
 def _alone(limit: float, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call `fn` while no other task runs in this process, which ends if the call takes too long.
+    """Call `fn` while no other task runs in this process; exit if the time limit is exceeded.
 
-    Precision is a setting of the whole process, so threads of one worker must not share it. The
-    scheduler gives a task whose worker was lost to another worker; that it took too long is told
-    by when it was first begun, which the scheduler keeps.
+    Tasks must not run in parallel threads, because JAX's precision is set for the whole process.
+    After this process has exited, the scheduler gives the task to another worker. The time at which
+    the task first started is therefore stored with the scheduler: if the limit has passed since
+    then, the second worker raises TimeoutError.
     """
     from distributed import get_client, get_worker
 
-    with _turn:
+    with _one_task:
         worker = get_worker()
         pin_to_cores(worker.state.nthreads)
-        began = [worker.get_current_task(), "began"]
+        start_key = [worker.get_current_task(), "began"]
         client = get_client()
-        if time.time() - client.get_metadata(began, default=time.time()) >= limit:
+        if time.time() - client.get_metadata(start_key, default=time.time()) >= limit:
             raise TimeoutError
-        client.set_metadata(began, time.time())
+        client.set_metadata(start_key, time.time())
         faulthandler.dump_traceback_later(limit, exit=True)
         try:
             return fn(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""One combination of case, backend and metric: its truth, and its replicates as they are needed."""
+"""One combination of case, backend and metric: exact answers, warm-ups and draws."""
 
 import time
 import zlib
@@ -17,8 +17,10 @@ from invmass.model.precision import float64
 from invmass.options import REPLICATES, default
 from invmass.sampling.backend import Backend, Draws, Tuned, WarmUpRequest
 
-BATCH = 64  # replicates in one call; always the same number, so that it is compiled once
-LARGE, BATCH_OF_LARGE = 40, 8  # beyond this many coordinates they are too dear, and pooled
+BATCH = 64  # replicates in one call; a fixed number, so that the program is compiled once
+# Above LARGE dimensions replicates are costly: batches are smaller, and entries are tested in
+# aggregate.
+LARGE, BATCH_OF_LARGE = 40, 8
 NUM_SAMPLES = 500  # draws of each replicate after warm-up
 
 T = TypeVar("T")
@@ -26,14 +28,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Settings:
-    """How a verdict is reached.
+    """Settings of the verdicts.
 
     Attributes:
-        seed: of every random number.
-        tolerance: margin of the statistical claims, relative.
-        false_alarm: α, the bound on a wrong answer for each verdict.
-        replicates: the cap; at it an undecided verdict is inconclusive.
-        num_warmup: warm-up steps of each replicate.
+        seed: seed of all random numbers.
+        tolerance: relative margin of the statistical claims, between 0 and 1.
+        false_alarm: α, the bound on the probability of a wrong verdict.
+        replicates: the largest number of replicates; a verdict undecided then is inconclusive.
+        num_warmup: number of warm-up steps of each replicate.
+
+    Raises:
+        UsageError: a value is out of its range.
     """
 
     seed: int = default("seed")
@@ -68,12 +73,13 @@ class Experiment:
     """Runs a backend's warm-up and sampling in batches of replicates, each from an exact start.
 
     Args:
-        case: the problem.
+        case: the posterior.
         backend: the sampler.
-        metric: one of those that it tunes.
-        settings: how a verdict is reached.
-        chains: replicates in one call, if it is to be another number.
-        recorded: what was tuned elsewhere: all the replicates that there are.
+        metric: a metric that the backend tunes.
+        settings: of the verdicts.
+        chains: number of replicates in one call; by default 64, or 8 above 40 dimensions.
+        recorded: matrices that were tuned outside this suite; no further replicates are run.
+        library_seconds: time spent in calls to the sampler library so far.
     """
 
     case: Case
@@ -97,42 +103,42 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """Case, backend and metric, as test ids have them."""
+        """Case, backend and metric, as in test ids."""
         return f"{self.case.name}-{self.backend.name}-{self.metric}"
 
     @property
     def large(self) -> bool:
-        """Whether there are so many coordinates that they are judged together, not one by one."""
+        """Whether the dimension is so large that entries of M⁻¹ are tested in aggregate."""
         return self.case.dimension > LARGE
 
     @property
     def batch(self) -> int:
-        """Replicates in one call, and at the first look."""
+        """Number of replicates in one call, which is also that at the first look."""
         if self.recorded is not None:
             return self.recorded.replicates
         return self.chains or (BATCH_OF_LARGE if self.large else BATCH)
 
     @property
     def cap(self) -> int:
-        """Replicates at the last look."""
+        """Number of replicates at the last look."""
         return self.settings.replicates if self.recorded is None else self.recorded.replicates
 
     @property
     def estimator(self) -> Estimator:
-        """The rule that tunes this metric, for the sites of the case."""
+        """The estimator that tunes this metric, with the block structure of the case's sites."""
         return self.backend.estimators[self.metric].for_layout(self.case.posterior.slices)
 
     @property
     def truth(self) -> Truth:
-        """The answers, in the space of the backend's own bijector."""
+        """The exact answers in the unconstrained space of the backend."""
         return self.timed(lambda: _truth(self.case, self.backend))
 
     @cached_property
     def target(self) -> np.ndarray:
-        """What the estimator converges to, (d,) or (d, d).
+        """The limit of the estimator for infinitely many draws, shape (d,) or (d, d).
 
         Raises:
-            NoTargetError: there is nothing that it converges to.
+            NoTargetError: a posterior variance is infinite, so that there is no limit.
         """
         truth = self.truth
         infinite = ~np.isfinite(np.diag(truth.moments.covariance))
@@ -144,7 +150,7 @@ class Experiment:
 
     @property
     def why_no_target(self) -> str | None:
-        """The reason why there is nothing that the estimator converges to; None if there is."""
+        """The reason why the estimator has no target; None if it has one."""
         try:
             _ = self.target
         except NoTargetError as error:
@@ -152,28 +158,28 @@ class Experiment:
         return None
 
     def regularised(self, metric: np.ndarray) -> np.ndarray:
-        """The expectation of the tuned metric at this window, were `metric` its target."""
+        """Expected value of the tuned metric for this window, if `metric` were the target."""
         return self.estimator.regularised(metric, self.tuned(1).window)
 
     def starts(self, count: int) -> np.ndarray:
-        """Exact draws in the backend's unconstrained space, shape (count, d), ambient dtype."""
+        """Exact draws in the backend's unconstrained space, (count, d), in JAX's precision."""
         starts = self.truth.starts(self.settings.seed, count)
         return starts.astype(jax.dtypes.canonicalize_dtype(float))
 
     def tuned(self, count: int) -> Tuned:
-        """Warm-up of the first `count` replicates."""
+        """Results of the warm-up of the first `count` replicates; missing ones are run."""
         while len(self._tuned) * self.batch < count:
             self._tuned.append(self.checked_tuned(self.warm_up_call(len(self._tuned))))
         return joined(self._tuned, count)
 
     def draws(self, count: int) -> Draws:
-        """Draws of the first `count` replicates with what each of them tuned."""
+        """Draws of the first `count` replicates, each with its own tuned metric and step size."""
         while len(self._draws) * self.batch < count:
             self._draws.append(self.checked_draws(self.sample_call(len(self._draws))))
         return joined(self._draws, count)
 
     def checked_tuned(self, call: Callable[[], Tuned]) -> Tuned:
-        """What one batch tuned, held to the contract.
+        """Run the warm-up of one batch, and check the result against the contract.
 
         Raises:
             BackendFaultError: the backend raised, or broke the contract.
@@ -183,7 +189,7 @@ class Experiment:
         return tuned
 
     def checked_draws(self, call: Callable[[], Draws]) -> Draws:
-        """Draws of one batch, held to the contract.
+        """Draw samples for one batch, and check them against the contract.
 
         Raises:
             BackendFaultError: the backend raised, or broke the contract.
@@ -193,62 +199,66 @@ class Experiment:
         return draws
 
     def _of(self, kind: type[T], answer: T) -> T:
+        """The answer of a backend, if it is an instance of the class that the contract demands."""
         if not isinstance(answer, kind):
             problem = f"returned {type(answer).__name__}, not {kind.__name__}"
             raise BackendFaultError(f"{self.name}: the backend {problem}")
         return answer
 
     def warm_up_call(self, batch: int) -> Callable[[], Tuned]:
-        """The call that warms one batch of replicates up; all but the call itself is done."""
+        """The call that runs the warm-up of one batch; its arguments are computed beforehand."""
         starts, keys = self.starts((batch + 1) * self.batch)[-self.batch :], self.keys(batch)
         request = WarmUpRequest(self.case, self.metric, keys, starts, self.settings.num_warmup)
         return lambda: self.backend.warm_up(request)
 
     def sample_call(self, batch: int) -> Callable[[], Draws]:
-        """The call that draws from one batch of tuned replicates."""
+        """The call that draws samples for one batch of tuned replicates."""
         self.tuned((batch + 1) * self.batch)
         return self.resample_call(batch, self._tuned[batch])
 
     def resample_call(self, batch: int, tuned: Tuned) -> Callable[[], Draws]:
-        """The same with anything else in place of what the batch tuned; the keys are the same."""
+        """As `sample_call`, with the same random keys, but with the given result of a warm-up."""
         keys = self.keys(batch, purpose=1)
         return lambda: self.backend.sample(self.case, tuned, keys, NUM_SAMPLES)
 
     def keys(self, batch: int, purpose: int = 0) -> jax.Array:
-        """Random keys of one batch, shape (batch,): for warm-up (0), or for draws (1)."""
+        """Random keys of one batch, shape (batch,); `purpose` is 0 for warm-up and 1 for draws."""
         key = jax.random.key(self.settings.seed)
         for number in (zlib.crc32(self.name.encode()), purpose, batch):
             key = jax.random.fold_in(key, number)
         return jax.random.split(key, self.batch)
 
     def timed(self, call: Callable[[], T]) -> T:
-        """The answer of a call into the library, its time counted as the library's.
+        """Call the sampler library, and add the time of the call to `library_seconds`.
 
         Raises:
             BackendFaultError: the backend raised.
         """
-        begin = time.perf_counter()
+        start = time.perf_counter()
         try:
             return call()
         except InvmassError:
             raise
-        except (Exception, SystemExit) as error:  # one that ends the process ends its own check
+        except (Exception, SystemExit) as error:  # SystemExit must end this check only
             raise BackendFaultError(
                 f"{self.name}: the backend raised {type(error).__name__}: {error}"
             ) from error
         finally:
-            self.library_seconds += time.perf_counter() - begin
+            self.library_seconds += time.perf_counter() - start
 
 
 @cache
 def _truth(case: Case, backend: Backend) -> Truth:
-    """One truth for all the metrics of a backend."""
+    """The exact answers, computed once for all metrics of a backend."""
     with float64():
         return case.truth_in(backend.transforms(case))
 
 
 def joined(batches: list[T], count: int) -> T:
-    """All batches joined along the replicates, cut to `count`; what is not an array is kept."""
+    """Batches joined along the replicates and cut to `count`.
+
+    Values that are not arrays are taken from the first batch.
+    """
     joined = {}
     for entry in fields(batches[0]):  # type: ignore[arg-type]
         values = [getattr(batch, entry.name) for batch in batches]

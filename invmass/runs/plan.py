@@ -1,14 +1,14 @@
-"""What runs when: which cells there are, in which tier, and with which settings.
+"""Which cells are checked in which tier, and with which settings.
 
 The rules, each in one place:
 
-- **Tier of a cell** (`_tier`): that of its case. A rare metric is of the full tier; so is every
-  cell of a backend that is very slow. What is asked for by name is of the quick tier.
-- **Rare metrics** (`RARE_METRICS`): in the full tier on cases of the quick one, elsewhere only on
-  those that are made for them.
-- **Slow backends** (`_is_wanted`): judged on their `default_cases` unless they are asked for.
-- **Where and how often a claim is judged** (`cells_of_claim`): what the claim declares. Once per
-  backend means with its default metric (`default_metric`).
+- **Tier of a cell** (`_tier`): that of its case. Cells with a rare metric, or with a very slow
+  backend, belong to the full tier. Cells that the user names belong to the quick tier.
+- **Rare metrics** (`RARE_METRICS`): checked in the full tier, on all cases of the quick tier and on
+  the other cases that are marked as `structured`.
+- **Slow backends** (`_is_wanted`): checked on their `default_cases`, unless the user names them.
+- **Cells of a claim** (`cells_of_claim`): as the claim declares. A claim that is checked once per
+  backend is checked with the backend's default metric (`default_metric`).
 - **Cap on replicates** (`settings_from`): larger in the full tier.
 """
 
@@ -31,7 +31,7 @@ from invmass.sampling.registry import (
 )
 
 RARE_METRICS = ("block", "fisher_low_rank", "cov_low_rank")
-# The first of these that a backend tunes on a case is its default metric there: the richest.
+# The first of these that a backend tunes on a case is its default metric: the most general one.
 DEFAULT_METRICS = (
     "dense", "cov_low_rank", "fisher_low_rank", "block", "diagonal", "fisher_diag",
     "dense_unregularised", "diagonal_unregularised",
@@ -41,14 +41,20 @@ DEFAULT_METRICS = (
 def select_cells(
     cases: Sequence[str], backends: Sequence[str], metrics: Sequence[str]
 ) -> list[Cell]:
-    """All cells of the names given, or of everything.
+    """The cells with the given names; an empty list stands for all names.
 
-    The slowest come first, so that processes which share them end together: the registry lists
-    the quick backends first, and large problems take longest. A metric asked for by name has a
-    cell with the backends that lack it too, to be skipped there.
+    The slowest cells come first, so that parallel processes end at about the same time: backends
+    in the reverse order of the registry, which lists the fast ones first, and cases by falling
+    dimension. A metric given by name also has cells with the backends that do not tune it, which
+    are reported as skipped.
+
+    Args:
+        cases: names or patterns of cases.
+        backends: names of backends, or `module:Class`.
+        metrics: metric kinds.
 
     Raises:
-        UsageError: a name that is not known.
+        UsageError: a name is unknown.
     """
     chosen = select_backends(backends)
     check_metrics(chosen, metrics)
@@ -73,7 +79,14 @@ def select_cells(
 
 
 def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str]:
-    """The metrics among those chosen, or all, that a backend tunes and that suit the case."""
+    """The metrics that a backend tunes on a case.
+
+    Args:
+        case: without dense metrics if the case or the backend excludes them.
+        backend: the backend.
+        chosen: names of metrics; if empty, all but unregularised variants and, outside the quick
+            tier, rare metrics on cases that are not marked as `structured`.
+    """
     return [
         metric
         for metric in metrics_of(backend, chosen)
@@ -84,19 +97,24 @@ def metrics_for(case: Case, backend: Backend, chosen: Sequence[str]) -> list[str
 
 
 def default_metric(backend: Backend, metrics: Sequence[str]) -> str:
-    """The one of some metrics that stands for a backend where one is enough.
+    """The metric with which claims that are checked once per backend are checked.
 
-    It is the first of `DEFAULT_METRICS` among those that the backend tunes: dense if it can be,
-    else block, else diagonal. Of a backend whose metrics have none of these names it is the last
-    that it declares; if it tunes none of them, the last of those asked for.
+    Args:
+        backend: the backend.
+        metrics: the metrics to choose from, not empty.
+
+    Returns:
+        The first of `DEFAULT_METRICS` that the backend tunes: dense if possible. If it tunes only
+        metrics with other names, the last one that it declares; if it tunes none of the given
+        metrics, the last of these.
     """
     tuned = [metric for metric in backend.estimators if metric in metrics]
-    known = [metric for metric in DEFAULT_METRICS if metric in tuned]
-    return known[0] if known else (tuned or list(metrics))[-1]
+    preferred = [metric for metric in DEFAULT_METRICS if metric in tuned]
+    return preferred[0] if preferred else (tuned or list(metrics))[-1]
 
 
 class Scope(Protocol):
-    """What a claim says of where it is judged; documented in `invmass.claims.base.Claim`."""
+    """The attributes of a claim that select its cells; see `invmass.claims.base.Claim`."""
 
     cases: ClassVar[tuple[str, ...] | None]
     quick_cases: ClassVar[tuple[str, ...] | None]
@@ -106,35 +124,43 @@ class Scope(Protocol):
 
 
 def cells_of_claim(claim: Scope, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells that a claim is judged on; those of its full tier alone are of that tier."""
+    """The cells on which a claim is checked.
+
+    Args:
+        claim: the claim.
+        cells: cells as `select_cells` returns them.
+
+    Returns:
+        Cells on which the claim is checked in the full tier only have that tier.
+    """
     chosen = [cell for cell in cells if claim.cases is None or cell.case in claim.cases]
     metrics: dict[tuple[str, str], list[str]] = {}
     for cell in chosen:
         metrics.setdefault((cell.case, cell.spec), []).append(cell.metric)
     default = {key: default_metric(load_backend(key[1]), names) for key, names in metrics.items()}
-    found = []
+    judged = []
     for cell in chosen:
         further = claim.per == "backend" and cell.metric != default[cell.case, cell.spec]
         if further and claim.per_in_full != "metric":
             continue
         elsewhere = claim.quick_cases is not None and cell.case not in claim.quick_cases
         in_full = further or elsewhere or claim.tier == "full"
-        found.append(replace(cell, tier="full") if in_full else cell)
-    return found
+        judged.append(replace(cell, tier="full") if in_full else cell)
+    return judged
 
 
 def cells_of_timing(cells: Sequence[Cell], chains: Sequence[int]) -> list[Cell]:
-    """The cells that are timed: one for each number of chains, if there are any."""
+    """The cells that are timed: each cell once for every number of chains that is given."""
     return [replace(cell, chains=number) for cell in cells for number in chains] or list(cells)
 
 
 def runs_in_tier(tier: str, cell: Cell, *, full_check: bool = False) -> bool:
-    """Whether a check of a cell runs in a tier; one marked as a full check in the full one only."""
+    """Whether a check of a cell runs in a tier; a full check runs in the full tier only."""
     return tier == "full" or not (full_check or cell.tier == "full")
 
 
 def program_groups() -> dict[str, str]:
-    """For each case the first of the catalogue that shares its compiled programs."""
+    """For each case the first case in the catalogue that shares its compiled programs."""
     first: dict[Any, str] = {}
     return {
         name: first.setdefault(case.posterior.structure, name) for name, case in all_cases().items()
@@ -142,10 +168,14 @@ def program_groups() -> dict[str, str]:
 
 
 def settings_from(option: Callable[[str], Any]) -> Settings:
-    """Settings from options by name; what is None keeps its default, the cap that of the tier.
+    """Settings from command-line options.
+
+    Args:
+        option: the value of an option by its name without dashes in front; None stands for the
+            default, which for the cap on replicates depends on the option "tier".
 
     Raises:
-        UsageError: a value out of its range.
+        UsageError: a value is out of its range.
     """
     given = {entry.name: option(entry.name.replace("_", "-")) for entry in fields(Settings)}
     if given["replicates"] is None:
@@ -161,7 +191,7 @@ def _tier(
     backends: Sequence[str],
     metrics: Sequence[str],
 ) -> str:
-    """The tier of a cell, given what was asked for by name."""
+    """The tier of a cell, given the names of cases, backends and metrics that the user gave."""
     if backend.default_tier == "full" and not backends:
         return "full"
     if cases:
@@ -170,19 +200,22 @@ def _tier(
 
 
 def _has_no_dense(case: Case, backend: Backend) -> bool:
+    """Whether dense metrics are left out for this case and backend."""
     return case.diagonal_only or case.dimension > backend.largest_dense
 
 
 def _is_wanted(case: Case, backend: Backend, cases: Sequence[str], backends: Sequence[str]) -> bool:
-    """Of a slow backend few cases, unless it was asked for, or, if it is not very slow, a case.
+    """Whether a case and a backend are checked together.
 
-    A case that belongs to neither tier has to be asked for.
+    A slow backend is checked on its `default_cases` only, unless the user names the backend, or
+    names a case and the backend is not very slow. Cases of the tier "named" must be named.
     """
     if case.tier == "named" and not cases:
         return False
-    asked = backends or (cases and backend.default_tier == "quick")
-    return bool(asked) or backend.default_cases is None or case.name in backend.default_cases
+    is_named = backends or (cases and backend.default_tier == "quick")
+    return bool(is_named) or backend.default_cases is None or case.name in backend.default_cases
 
 
 def _is_rare(metric: str, chosen: Sequence[str]) -> bool:
+    """Whether a metric is rare, and no metrics were chosen by name."""
     return metric in RARE_METRICS and not chosen

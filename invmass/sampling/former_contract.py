@@ -1,4 +1,4 @@
-"""What changed in the contract of a backend, for those that are written for a former one."""
+"""Advice for backends that are written for a former version of the contract."""
 
 import ast
 import inspect
@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-MOVED = {  # modules, and names in modules, by where they were before
+MOVED = {  # former path of a module, or of a name in a module: present path
     "invmass.backends.backend": "invmass.sampling.backend",
     "invmass.backends.hmc.schedule": "invmass.adaptation.windows",
     "invmass.backends.python_density": "invmass.sampling.host_density",
@@ -46,14 +46,21 @@ _RENAMED = {
 
 
 def contract_advice(backend: type) -> str:
-    """What a class has to change to keep the present contract, one change a line; else ""."""
+    """The changes that a class needs to satisfy the present contract, one a line; "" if none."""
     changes = [_WARM_UP] if _takes_several_arguments(backend) else []
     changes += [change for name, change in _RENAMED.items() if _has_value(backend, name)]
     return _listed(changes)
 
 
 def import_advice(error: ImportError) -> str:
-    """The new places of what a module could not import, and of all that it imports; else ""."""
+    """The present paths of all that the failing module imports from former paths.
+
+    Args:
+        error: raised by the import of a backend's module.
+
+    Returns:
+        One path a line; "" if the import did not fail because of a former path.
+    """
     name = error.name or ""
     if not any(f"{old}.".startswith(f"{name}.") for old in MOVED):
         return ""
@@ -68,6 +75,7 @@ def _listed(changes: list[str]) -> str:
 
 
 def _takes_several_arguments(backend: type) -> bool:
+    """Whether `warm_up` takes more positional arguments than `self` and `request`."""
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(backend.warm_up).parameters.values()  # type: ignore[attr-defined]
     return len([p for p in parameters if p.kind in positional]) > len(("self", "request"))
@@ -76,12 +84,12 @@ def _takes_several_arguments(backend: type) -> bool:
 def _has_value(backend: type, name: str) -> bool:
     """Whether a class has an attribute of this name that is not a method."""
     missing: Any = object()
-    found = inspect.getattr_static(backend, name, missing)
-    return found is not missing and not callable(found)
+    value = inspect.getattr_static(backend, name, missing)
+    return value is not missing and not callable(value)
 
 
 def _imports(traceback: TracebackType | None) -> set[str]:
-    """All modules and names that are imported by the file in which an import failed."""
+    """All modules and names that the source file imports in which an import failed."""
     files = []
     while traceback is not None:
         files.append(Path(traceback.tb_frame.f_code.co_filename))
@@ -89,10 +97,10 @@ def _imports(traceback: TracebackType | None) -> set[str]:
     sources = [path for path in files if path.is_file()]
     if not sources:
         return set()
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(sources[-1].read_bytes())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names

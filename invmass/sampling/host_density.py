@@ -1,4 +1,4 @@
-"""What the libraries that call the log density from Python share: it, seeds, and their import."""
+"""Log densities as Python functions, integer seeds and imports, for PyMC and nutpie."""
 
 from collections.abc import Callable
 from functools import cache
@@ -14,11 +14,14 @@ from invmass.model.case import Case
 from invmass.model.distributions import Array
 
 Vector = Float[np.ndarray, " d"]
-LogDensity = Callable[[Vector], tuple[float, Vector]]  # and its gradient
+LogDensity = Callable[[Vector], tuple[float, Vector]]  # position to value and gradient
 
 
 def log_density(case: Case) -> LogDensity:
-    """The log density of a case and its gradient, computed by JAX in its ambient precision.
+    """The log density of a case and its gradient, computed by JAX in its present precision.
+
+    Args:
+        case: the posterior; z is our own unconstrained space.
 
     Returns:
         A function of a position, shape (d,), that gives the log density and its gradient, (d,).
@@ -28,32 +31,33 @@ def log_density(case: Case) -> LogDensity:
 
 @cache
 def _log_density(case: Case, dtype: Any) -> LogDensity:
-    """The same, compiled once for each ambient precision, `dtype`."""
+    """`log_density`, compiled once for each case and precision."""
     posterior = case.posterior.on_device()
 
     @jax.jit
-    def program(z: Array) -> Array:  # one result costs half of what two cost
+    def program(z: Array) -> Array:  # one array of both: two results take twice as long
         value, gradient = jax.value_and_grad(posterior.log_density)(z)
         return jnp.concatenate([value[None], gradient])
 
     def call(z: Vector) -> tuple[float, Vector]:
-        found = np.asarray(program(z), dtype=np.float64)
-        return float(found[0]), found[1:]
+        value_and_gradient = np.asarray(program(z), dtype=np.float64)
+        return float(value_and_gradient[0]), value_and_gradient[1:]
 
     return call
 
 
 def seeds(keys: Key[jax.Array, " R"]) -> list[int]:
-    """A seed of 64 bits for each key."""
+    """A 64-bit integer seed for each random key."""
     words = np.asarray(jax.random.key_data(keys), dtype=np.uint64)
     return [int(high) << 32 | int(low) for high, low in words]
 
 
 def imported(library: str) -> Any:
-    """Import a library that imports ArviZ; where another process stood in its way, once more.
+    """Import a library that imports ArviZ, and try again if ArviZ's cache file has vanished.
 
-    Once a day ArviZ 0.23 leaves a note in the user's cache, by a temporary file of one name for all
-    processes. Of two that begin together, one may find that file gone (ArviZ's issue 2530).
+    Once a day ArviZ 0.23 writes a file to the user's cache through a temporary file whose name is
+    the same in all processes. If two processes import it at once, the temporary file may be gone
+    for one of them (ArviZ's issue 2530).
     """
     try:
         return import_module(library)

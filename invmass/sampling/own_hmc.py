@@ -1,4 +1,7 @@
-"""The suite's own HMC, which lives in `backends/hmc/`, for what runs it without a backend."""
+"""Functions of the suite's own HMC (`backends/hmc/`), for studies that use no backend.
+
+The modules are imported by name, because the engine must not import a content folder.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -21,7 +24,7 @@ class OwnHMC(NamedTuple):
 
 @cache
 def own_hmc() -> OwnHMC:
-    """The sampler's functions; documented where they are defined."""
+    """The sampler's functions, which are documented in the modules that define them."""
     modules = [import_module(f"invmass.backends.hmc.{name}") for name in ("metric", "sampler")]
-    found = {name: value for module in modules for name, value in vars(module).items()}
-    return OwnHMC(**{name: found[name] for name in OwnHMC._fields})
+    functions = {name: value for module in modules for name, value in vars(module).items()}
+    return OwnHMC(**{name: functions[name] for name in OwnHMC._fields})

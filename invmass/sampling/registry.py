@@ -1,4 +1,4 @@
-"""Backends by name, and those that others bring: by an entry point, or as `module:Class`."""
+"""Backends by name: our own, those of installed packages (entry points), or `module:Class`."""
 
 import importlib
 import importlib.metadata
@@ -18,111 +18,116 @@ OWN = {
     "nutpie": "invmass.backends.nutpie_nuts:NutpieNUTS",
     "pymc": "invmass.backends.pymc_nuts:PyMCNUTS",
 }
-GROUP = "invmass.backends"  # of entry points, in packages of others
+GROUP = "invmass.backends"  # entry point group in which other packages register backends
 
 
 @cache
-def brought() -> dict[str, str]:
-    """Where the backends are that installed packages bring, by name; ours keep their names."""
+def entry_point_backends() -> dict[str, str]:
+    """Backends that installed packages register, as name: `module:Class`; our own names win."""
     points = importlib.metadata.entry_points(group=GROUP)
     return {point.name: point.value for point in points if point.name not in OWN}
 
 
 @cache
 def load_backend(spec: str) -> Backend:
-    """The backend called `spec`, or found at `module:Class`; its library is not imported yet.
+    """Load a backend; its sampler library is not imported yet.
+
+    Args:
+        spec: a backend's name, or `module:Class`.
 
     Raises:
-        UsageError: there is no such backend, or it is written for a former contract.
+        UsageError: there is no such backend, the class is not a complete backend, or it is
+            written for a former contract.
     """
-    known = OWN | brought()
-    module_name, colon, class_name = known.get(spec, spec).partition(":")
+    named = OWN | entry_point_backends()
+    module_name, colon, class_name = named.get(spec, spec).partition(":")
     if not colon:
         raise UsageError(
-            f"unknown backend {spec!r}; the backends are: {', '.join(known)}, "
+            f"unknown backend {spec!r}; the backends are: {', '.join(named)}, "
             "or any other as module:Class"
         )
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        backend = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
         advice = import_advice(error) if isinstance(error, ImportError) else ""
         raise UsageError(f"backend {spec!r} cannot be loaded: {error}{advice}") from error
-    if not (isinstance(found, type) and issubclass(found, Backend)):
+    if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise UsageError(f"{spec} is not a subclass of invmass.sampling.backend.Backend")
-    if advice := contract_advice(found):
+    if advice := contract_advice(backend):
         raise UsageError(f"backend {spec!r} is written for a former contract{advice}")
-    missing = getattr(found, "__abstractmethods__", None)
+    missing = getattr(backend, "__abstractmethods__", None)
     if missing:
         raise UsageError(f"backend {spec!r} does not implement: {', '.join(sorted(missing))}")
-    if spec in known and found.name != spec:
-        raise UsageError(f"{known[spec]} is called {found.name!r}; its entry point is {spec!r}")
-    return found()
+    if spec in named and backend.name != spec:
+        raise UsageError(f"{named[spec]} is called {backend.name!r}; its entry point is {spec!r}")
+    return backend()
 
 
 def spec_of(backend: Backend) -> str:
-    """What loads a backend here and elsewhere: its name if it is ours, else `module:Class`."""
+    """The argument of `load_backend` that gives this backend: our name, else `module:Class`."""
     kind = type(backend)
     return backend.name if backend.name in OWN else f"{kind.__module__}:{kind.__qualname__}"
 
 
 def select_backends(specs: Sequence[str]) -> list[Backend]:
-    """Backends in the order given, each once; all of our own if none is given."""
+    """Backends in the order given, without repetitions; all of our own if the list is empty."""
     return [load_backend(spec) for spec in dict.fromkeys(specs or OWN)]
 
 
 def metrics_of(backend: Backend, chosen: Sequence[str]) -> list[str]:
-    """The metrics among those chosen that a backend tunes; all of them if none is chosen."""
+    """The chosen metrics that a backend tunes; all that the backend tunes if none is chosen."""
     return [metric for metric in backend.estimators if not chosen or metric in chosen]
 
 
 def unsupported_metrics(backend: Backend, others: Sequence[Backend] = ()) -> list[str]:
     """The metrics that other backends tune and this one does not.
 
-    The unregularised variant of a metric is no metric of its own here: only libraries that can
-    switch regularisation off have one.
+    Unregularised variants of a metric do not count: only libraries that can switch
+    regularisation off have them.
 
     Args:
-        backend: the backend in question.
-        others: those that it is compared with; all of our own if none is given.
+        backend: the backend whose missing metrics are listed.
+        others: the backends that it is compared with; all of our own if empty.
     """
-    known = dict.fromkeys(
+    tuned_by_others = dict.fromkeys(
         metric
         for other in others or select_backends([])
         for metric in other.estimators
         if metric not in other.unregularised.values()
     )
-    return [metric for metric in known if metric not in backend.estimators]
+    return [metric for metric in tuned_by_others if metric not in backend.estimators]
 
 
 def without_regularisation(backend: Backend, chosen: Sequence[str]) -> list[str]:
-    """For each of the metrics chosen, or for all, the one that is tuned without regularisation.
+    """The unregularised variants of the chosen metrics, or of all metrics if none is chosen.
 
     Raises:
-        UsageError: the backend has none.
+        UsageError: the backend has no such variant.
     """
-    found = [
+    variants = [
         backend.unregularised[m]
         for m in chosen or backend.unregularised
         if m in backend.unregularised
     ]
-    if not found:
+    if not variants:
         has = [name for name in OWN if load_backend(name).unregularised]
-        told = f"no metric {', '.join(chosen)}" if backend.unregularised else "no metric at all"
+        metrics = f"no metric {', '.join(chosen)}" if backend.unregularised else "no metric at all"
         raise UsageError(
-            f"{backend.name} tunes {told} without regularisation; --no-regularise is for "
+            f"{backend.name} tunes {metrics} without regularisation; --no-regularise is for "
             f"{', '.join(has)}: {', '.join(load_backend(has[0]).unregularised)}"
         )
-    return found
+    return variants
 
 
 def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
-    """
+    """Check that each chosen metric is tuned by at least one of the backends.
+
     Raises:
-        UsageError: a chosen metric that no chosen backend tunes.
+        UsageError: none of the backends tunes a chosen metric.
     """
-    known = dict.fromkeys(metric for backend in backends for metric in backend.estimators)
+    tuned = dict.fromkeys(metric for backend in backends for metric in backend.estimators)
     for metric in chosen:
-        if metric not in known:
+        if metric not in tuned:
             reasons = [
                 f"; {backend.name}: {backend.unsupported_reason(metric)}"
                 for backend in backends
@@ -130,5 +135,5 @@ def check_metrics(backends: Sequence[Backend], chosen: Sequence[str]) -> None:
             ]
             raise UsageError(
                 f"unknown metric {metric!r}; these backends tune: "
-                f"{', '.join(known)}{''.join(reasons)}"
+                f"{', '.join(tuned)}{''.join(reasons)}"
             )

@@ -1,8 +1,11 @@
-"""How often a verdict errs, and what it costs: whole verdicts, many times, the truth being known.
+"""Error rates, power and sample sizes of the sequential test, by repeating verdicts many times.
 
-On real samplers: one long run of warm-ups, cut into as many verdicts as it decides. And on the
-same matrices resampled: there the expectation is that of the recorded ones, exactly, so that it
-can be put at the margin, where wrong answers are most frequent, or anywhere else.
+The verdicts are of two kinds:
+
+- On a real sampler: one long run of warm-ups is cut into consecutive verdicts.
+- On replicates resampled from that run with replacement: their expectation is the mean of the run,
+  exactly, so that the true effect can be set to any size. Wrong answers are most frequent if the
+  effect equals the margin.
 """
 
 from collections import Counter
@@ -21,20 +24,20 @@ from invmass.results.status import Status
 from invmass.runs.experiment import Experiment
 from invmass.studies.sweep import Combination, Row
 
-CAP = 2048  # replicates of a resampled verdict, by when 13/14 of α is spent
-RATES = (1e-2, 1e-3, 1e-4)  # α that can be measured
-EFFECTS = (0.0, 0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 2.0)  # in margins, for the power
-FEW = (8, 16, 32, 64, 128)  # replicates of one interval
+CAP = 2048  # most replicates of a resampled verdict; 13/14 of α is spent by then
+RATES = (1e-2, 1e-3, 1e-4)  # values of α large enough to be measured
+EFFECTS = (0.0, 0.5, 0.75, 0.9, 1.1, 1.25, 1.5, 2.0)  # in units of the margin, for the power
+FEW = (8, 16, 32, 64, 128)  # numbers of replicates at which coverage is measured
 
 
 class Trial(NamedTuple):
     """A combination at one seed.
 
     Attributes:
-        combination: what is run.
-        seed: of the sampler, and of the resampling.
-        replicates: warm-ups of the real sampler.
-        verdicts: resampled verdicts for each rate, and a tenth of it for each effect.
+        combination: the cell and its settings.
+        seed: of the sampler and of the resampling.
+        replicates: number of warm-ups of the real sampler.
+        verdicts: number of resampled verdicts for each α; a tenth as many for each effect.
     """
 
     combination: Combination
@@ -44,15 +47,18 @@ class Trial(NamedTuple):
 
     @property
     def row_key(self) -> str:
-        """As that of a sweep's rows, and different from it."""
+        """Everything that the rows depend on; see `Combination.row_key`."""
         return f"{self.combination.row_key(self.seed)} {self.replicates} {self.verdicts}"
 
 
 def calibrate(trial: Trial) -> list[Row]:
-    """Rows of kind "calibration": counts of answers, by what was true and what was promised.
+    """Rows of kind "calibration": counts of verdicts for each true effect and each α.
+
+    Args:
+        trial: the combination, its seed and the numbers of replicates and verdicts.
 
     Raises:
-        UsageError: many coordinates, which are judged together, cannot be resampled.
+        UsageError: the case has so many coordinates that entries are tested in aggregate.
     """
     experiment = trial.combination.experiment(trial.seed)
     if experiment.large:
@@ -70,27 +76,27 @@ def calibrate(trial: Trial) -> list[Row]:
 
 
 def lost_trial(trial: Trial, reason: str) -> list[Row]:
-    """The row that says why there is none."""
+    """The row with the reason why a trial has no other rows."""
     experiment = trial.combination.experiment(trial.seed)
     return [error_record(experiment, None, reason) | {"cell": trial.row_key, "cell_rows": 1}]
 
 
 def _on_the_sampler(experiment: Experiment, recorded: Sequence[Statistic]) -> Iterator[Row]:
-    """Verdicts one after the other, each on replicates that none before has seen."""
+    """Counts of consecutive verdicts, each on replicates that no earlier verdict used."""
     settings, count = experiment.settings, len(recorded[0].values)
-    answers, begin, used = Counter[Status](), 0, 0
-    while begin < count:
-        cap = min(settings.replicates, count - begin)
+    answers, start, used = Counter[Status](), 0, 0
+    while start < count:
+        cap = min(settings.replicates, count - start)
         verdict = sequential(
-            lambda n, begin=begin: _chosen(recorded, np.arange(begin, begin + n)),  # type: ignore[misc]
+            lambda n, start=start: _chosen(recorded, np.arange(start, start + n)),  # type: ignore[misc]
             settings.tolerance,
             settings.false_alarm,
             experiment.batch,
             cap,
         )
-        begin += verdict.replicates
+        start += verdict.replicates
         if verdict.status is Status.INCONCLUSIVE and cap < settings.replicates:
-            break  # the recording ended before the verdict
+            break  # the run of warm-ups is too short for another verdict
         answers[verdict.status] += 1
         used += verdict.replicates
     yield _counted("sampler", settings.false_alarm, answers, used)
@@ -102,7 +108,7 @@ def _at_the_margin(
     generator: np.random.Generator,
     verdicts: int,
 ) -> Iterator[Row]:
-    """One entry at its margin, where a pass is wrong; and all of them, where a fail is."""
+    """Counts with an effect of one margin: in one entry (wrong passes) or in all (wrong fails)."""
     for alpha in RATES:
         for name, shifted in (("one entry", _noisiest(recorded)), ("all entries", ...)):
             for effect in (-1.0, 1.0):
@@ -119,7 +125,7 @@ def _power(
     generator: np.random.Generator,
     verdicts: int,
 ) -> Iterator[Row]:
-    """One entry at several effects, at the rate that is promised by default."""
+    """Counts for several effects in the noisiest entry, at the α of the settings."""
     noisiest, alpha = _noisiest(recorded), experiment.settings.false_alarm
     for effect in EFFECTS:
         at = [effect if i == noisiest else 0.0 for i in range(len(recorded))]
@@ -137,29 +143,33 @@ def _power(
 def _coverage(
     recorded: Sequence[Statistic], generator: np.random.Generator, intervals: int
 ) -> Iterator[Row]:
-    """How often one interval of few replicates misses on either side."""
+    """How often an interval from few replicates misses the true mean, on either side."""
     noisiest = recorded[_noisiest(recorded)]
     truth = float(np.mean(noisiest.values))
     for count in FEW:
         draws = noisiest.values[generator.integers(len(noisiest.values), size=(intervals, count))]
         for alpha in RATES:
-            found = [interval(replace(noisiest, values=d), 0.1, alpha) for d in draws]
+            intervals_at_alpha = [interval(replace(noisiest, values=d), 0.1, alpha) for d in draws]
             yield {
                 "source": "interval",
                 "alpha": alpha,
                 "replicates": count,
                 "verdicts": intervals,
-                "missed_above": sum(i.low > truth for i in found),
-                "missed_below": sum(i.high < truth for i in found),
+                "missed_above": sum(i.low > truth for i in intervals_at_alpha),
+                "missed_below": sum(i.high < truth for i in intervals_at_alpha),
             }
 
 
 def wald_bound(right: float, alpha: float, divergence: float) -> float:
-    """Mean number of replicates that any sequential test needs at least.
+    """Lower bound on the expected number of replicates of any sequential test.
 
-    It must give the right answer with probability `right` where it is, and the same answer with
-    probability α at most at the margin, from which one value has the given Kullback-Leibler
-    divergence. Source: Wald, Annals of Mathematical Statistics 16 (1945), section 4.
+    Source: Wald, Annals of Mathematical Statistics 16 (1945), section 4.
+
+    Args:
+        right: probability of the right answer under the true distribution.
+        alpha: largest probability of the same answer under a distribution at the margin.
+        divergence: Kullback-Leibler divergence, for one replicate, of the true distribution from
+            the one at the margin.
     """
     if right <= alpha:
         return 0.0
@@ -170,10 +180,19 @@ def wald_bound(right: float, alpha: float, divergence: float) -> float:
 
 
 def divergences(statistic: Statistic, margin: float, distance: float) -> dict[str, float]:
-    """Divergence of one value from what it would be `distance` margins above, for Wald's bound.
+    """Kullback-Leibler divergences, for one replicate, that Wald's bound needs.
 
-    "wald" is from the nearest distribution with that mean, whatever its variance, for a test that
-    is not told the variance; "wald_known" from the one with the same variance.
+    The divergence is from the true distribution, normal or log-normal with the mean and variance
+    of the values, to a distribution of the same family whose mean is shifted.
+
+    Args:
+        statistic: its values are the replicates.
+        margin: the margin of the test.
+        distance: shift of the mean, in margins.
+
+    Returns:
+        "wald": to the nearest distribution with the shifted mean and any variance, for a test
+        that must estimate the variance. "wald_known": to the one with the same variance.
     """
     if statistic.scale == "log":
         logs = np.log(statistic.values)
@@ -193,9 +212,9 @@ def _resampled(
     alpha: float,
     effects: Sequence[float],
 ) -> Row:
-    """Verdicts on replicates drawn from the recorded ones, moved to have the given effects."""
+    """Counts of verdicts on resampled replicates, with a given effect in each entry."""
     margin = experiment.settings.tolerance
-    moved = [
+    shifted = [
         replace(s, expected=_expected(s, effect, margin))
         for s, effect in zip(recorded, effects, strict=True)
     ]
@@ -203,7 +222,7 @@ def _resampled(
     for _ in range(verdicts):
         order = generator.integers(len(recorded[0].values), size=CAP)
         verdict = sequential(
-            lambda n, order=order: _chosen(moved, order[:n]),  # type: ignore[misc]
+            lambda n, order=order: _chosen(shifted, order[:n]),  # type: ignore[misc]
             margin,
             alpha,
             experiment.batch,
@@ -215,7 +234,7 @@ def _resampled(
 
 
 def _expected(statistic: Statistic, effect: float, margin: float) -> float:
-    """What is expected, so that the mean of the values is `effect` margins above it."""
+    """The expected value for which the mean of the values is `effect` margins too large."""
     truth = float(np.mean(statistic.values))
     if statistic.scale == "log":
         return truth / (1 + margin) ** effect
@@ -223,7 +242,7 @@ def _expected(statistic: Statistic, effect: float, margin: float) -> float:
 
 
 def _deviations(recorded: Sequence[Statistic], margin: float) -> list[float]:
-    """Standard deviation of one replicate, in margins."""
+    """Standard deviation of one replicate for each entry, in margins."""
     return [
         float(
             np.std(np.log(s.values)) / np.log1p(margin)
@@ -235,14 +254,17 @@ def _deviations(recorded: Sequence[Statistic], margin: float) -> list[float]:
 
 
 def _noisiest(recorded: Sequence[Statistic]) -> int:
+    """Index of the entry whose replicates vary most."""
     return int(np.argmax(_deviations(recorded, 0.1)))
 
 
 def _chosen(statistics: Sequence[Statistic], rows: np.ndarray) -> list[Statistic]:
+    """The statistics of the replicates with these indices only."""
     return [replace(s, values=s.values[rows]) for s in statistics]
 
 
 def _counted(source: str, alpha: float, answers: Counter[Status], used: int) -> dict[str, Any]:
+    """Columns with the counts of verdicts and the mean number of replicates of a verdict."""
     verdicts = answers.total()
     return {
         "source": source,

@@ -1,7 +1,8 @@
-"""Step size × number of steps × mass matrix: what each setting of plain HMC is worth.
+"""Effective sample size of static HMC on a grid of step sizes, numbers of steps and metrics.
 
-The lecture's exercise, and its picture of trajectories. Paths all have the number of steps that is
-asked for, which is why one of a whole period comes back to where it began, and is worth nothing.
+This is the exercise of the lecture, with its plot of trajectories. All trajectories have the same
+number of steps. One that lasts a whole period of the oscillation ends where it started, so that its
+effective sample size is close to zero.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,14 +20,25 @@ from invmass.runs.environment import provenance
 from invmass.runs.experiment import Settings
 from invmass.sampling.own_hmc import own_hmc
 from invmass.sampling.registry import load_backend
-from invmass.studies.effective_sample_size import worth
+from invmass.studies.effective_sample_size import ess_summary
 
-STEP_SIZES = (0.05, 0.1, 0.2, 0.4, 0.8, 1.2, 1.6, 1.9, 2.2)  # 2 is where a Gaussian breaks down
+STEP_SIZES = (
+    0.05,
+    0.1,
+    0.2,
+    0.4,
+    0.8,
+    1.2,
+    1.6,
+    1.9,
+    2.2,
+)  # leapfrog is unstable on a Gaussian from 2 on
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 METRICS = ("identity", "diagonal", "dense")
 CHAINS, DRAWS = 64, 500
-PATHS, PATH_STEPS, PATH_STEP_SIZE = 12, 10, 0.3  # half a period, once whitened: to the other side
-REACH, GRID = 3.5, 41  # standard deviations to either side where the density is told; points
+PATHS, PATH_STEPS, PATH_STEP_SIZE = 12, 10, 0.3  # about half a period if whitened
+# Density plot: half-width in standard deviations, and points along each axis.
+REACH, GRID = 3.5, 41
 
 
 def explore(
@@ -35,23 +47,26 @@ def explore(
     step_sizes: Sequence[float] = STEP_SIZES,
     steps: Sequence[int] = STEPS,
 ) -> Iterator[dict[str, Any]]:
-    """Rows of kind "setting", one for each of the grid, as they are made.
+    """Yield a row of kind "setting" for each metric, number of steps and step size.
 
-    Of two coordinates there is a row of kind "trajectories" for each metric, too.
+    M⁻¹ is the identity, the diagonal of Cov(z), or Cov(z). In two dimensions there is also a row of
+    kind "trajectories" for each.
 
-    Step sizes are in units of the shortest scale: the square root of the smallest eigenvalue of
-    Cov(z) whitened by the metric. The metrics are the identity, and the diagonal of Cov(z) and
-    itself.
+    Args:
+        case: the posterior.
+        settings: only the seed is used.
+        step_sizes: relative to the smallest standard deviation of z whitened by the metric.
+        steps: numbers of leapfrog steps.
 
     Raises:
-        UsageError: a variance is infinite, so that there is no scale.
+        UsageError: a variance is infinite, so that there is no scale for the step size.
     """
     truth = case.truth_in_own_space
     covariance = truth.moments.covariance
     if not np.all(np.isfinite(covariance)):
         raise UsageError(f"{case.name} has an infinite variance: no step size fits it")
     starts = jnp.asarray(truth.starts(settings.seed, CHAINS), jnp.result_type(float))
-    where = {
+    provenance_columns = {
         "case": case.name,
         "case_version": case.version,
         "backend": "hmc",
@@ -62,7 +77,11 @@ def explore(
         inverse = _inverse_mass_matrix(name, covariance)
         shortest = _shortest_scale(covariance, inverse)
         if case.dimension == 2:
-            yield {"metric": name, **where, **_trajectories(case, settings, inverse, shortest)}
+            yield {
+                "metric": name,
+                **provenance_columns,
+                **_trajectories(case, settings, inverse, shortest),
+            }
         for count in steps:
             sizes = jnp.asarray(np.multiply(step_sizes, shortest), starts.dtype)
             key = jax.random.fold_in(jax.random.key(settings.seed), count)
@@ -74,22 +93,23 @@ def explore(
                 yield {
                     "kind": "setting",
                     "metric": name,
-                    **where,
+                    **provenance_columns,
                     "step_size": float(sizes[i]),
                     "relative_step_size": relative,
                     "steps": count,
                     "acceptance": float(accepted[i].mean()),
                     "divergences": float(divergent[i].mean()),
-                    **worth(positions[i], truth.moments.mean, CHAINS * DRAWS * count),
+                    **ess_summary(positions[i], truth.moments.mean, CHAINS * DRAWS * count),
                 }
 
 
 def _trajectories(
     case: Case, settings: Settings, inverse: np.ndarray, shortest: float
 ) -> dict[str, Any]:
-    """Paths (n, L + 1, 2) in z, errors of the energy along them, and the density beneath.
+    """Trajectories in z, shape (n, L + 1, 2), their energy errors, and the log density on a grid.
 
-    "log_density" is that on the grid of "axes", first coordinate by second, less its largest value.
+    "log_density" is evaluated on the grid spanned by "axes", the first coordinate along rows, and
+    its largest value is subtracted.
     """
     moments = case.truth_in_own_space.moments
     log_density = case.posterior.on_device().log_density
@@ -121,16 +141,18 @@ def _trajectories(
 
 
 def _short(values: Any) -> list[Any]:
-    """As lists, to six digits each: coordinates may differ in scale, and be far from zero."""
+    """The values as lists, rounded to six significant digits."""
     return np.vectorize(lambda value: float(f"{value:.6g}"))(values).tolist()
 
 
 def _inverse_mass_matrix(name: str, covariance: np.ndarray) -> np.ndarray:
+    """M⁻¹ by name, shape (d,), or (d, d) if dense."""
     variances = np.diag(covariance)
     return {"identity": np.ones_like(variances), "diagonal": variances, "dense": covariance}[name]
 
 
 def _shortest_scale(covariance: np.ndarray, inverse: np.ndarray) -> float:
+    """Root of the smallest eigenvalue of the covariance after whitening by M⁻¹."""
     full = np.diag(inverse) if inverse.ndim == 1 else inverse
     factor = np.linalg.inv(np.linalg.cholesky(full))
     return float(np.sqrt(np.linalg.eigvalsh(factor @ covariance @ factor.T)[0]))
@@ -140,11 +162,11 @@ def _shortest_scale(covariance: np.ndarray, inverse: np.ndarray) -> float:
 def _program(
     posterior: Any, key: Array, starts: Array, inverse: Array, sizes: Array, steps: Array
 ) -> Any:
-    """Positions (sizes, chains, draws, d), acceptance and divergence (sizes, draws, chains)."""
+    """Positions, (sizes, chains, draws, d); acceptance and divergences, (sizes, draws, chains)."""
     hmc, value_and_gradient = own_hmc(), jax.value_and_grad(posterior.log_density)
     metric = hmc.make_metric(inverse.astype(starts.dtype))
 
-    def at(size: Array) -> Any:
+    def sample_with(size: Array) -> Any:
         def step(states: Any, key: Array) -> Any:
             states, info = jax.vmap(
                 lambda noise, state: hmc.transition(
@@ -157,4 +179,4 @@ def _program(
         positions, *rest = jax.lax.scan(step, states, jax.random.split(key, DRAWS))[1]
         return jnp.swapaxes(positions, 0, 1), *rest
 
-    return jax.lax.map(at, sizes)
+    return jax.lax.map(sample_with, sizes)

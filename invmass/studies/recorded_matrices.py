@@ -1,4 +1,4 @@
-"""Matrices that were tuned elsewhere, judged at all the replicates that there are, in one look."""
+"""Verdicts on recorded matrices: each claim is tested once, with all recorded replicates."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from invmass.model.case import Case
 from invmass.recorded.recorded import FILE, STAN, Recorded, RecordedSampler, as_tuned
 from invmass.runs.experiment import Experiment, Settings
 
-# what can be claimed of matrices alone
+# Claims that need nothing but the tuned matrices.
 ON_MATRICES = (
     InverseFisher.name,
     ConvergesToItsTarget.name,
@@ -37,20 +37,21 @@ def recorded_experiment(
     settings: Settings | None = None,
     sampler: str = FILE,
 ) -> Experiment:
-    """Recorded matrices as an experiment whose replicates are all there.
+    """An experiment whose replicates are the recorded matrices.
 
     Args:
-        recorded: the matrices.
-        case: what they were tuned on.
-        estimator: a name in `ESTIMATORS`; what the file says, if it is not given.
-        window: draws of the last window; likewise.
-        space: in which z the matrices live; likewise, and Stan's if the file does not say.
-        settings: how a verdict is reached; its seed, cap and length of warm-up do not matter.
-        sampler: what it is called in rows.
+        recorded: the matrices of R replicates.
+        case: the posterior that they were tuned on.
+        estimator: a name in `ESTIMATORS`; by default the one that the file states.
+        window: number of draws in the last window; by default the one that the file states.
+        space: the unconstrained space, as `transforms_of` names it; by default the one that the
+            file states, or else Stan's.
+        settings: tolerance and false-alarm rate; seed, cap and length of warm-up are not used.
+        sampler: name of the sampler in the rows.
 
     Raises:
-        UsageError: something is not known, or does not go together.
-        BackendFaultError: one of them is not a metric.
+        UsageError: the estimator or window is unknown or unsuitable, or R is below two.
+        BackendFaultError: a matrix is not a valid metric.
     """
     name = estimator or recorded.estimator
     if name is None or name not in ESTIMATORS:
@@ -73,7 +74,7 @@ def recorded_experiment(
         )
     draws = window if window is not None else recorded.window
     if rule.regularisation is Regularisation.NONE:
-        draws = draws or 1  # nothing depends on it
+        draws = draws or 1  # without regularisation nothing depends on the window
     if draws is None or draws < 1:
         raise UsageError(
             f"{recorded.origin}: {name} shrinks by the number of draws in its last window, which "
@@ -90,7 +91,10 @@ def recorded_experiment(
 
 
 def recorded_answers(experiment: Experiment) -> Iterator[tuple[str, Verdict | InvmassError]]:
-    """Verdicts on all that can be claimed of matrices alone; see `claims.answers`."""
+    """A verdict, or an error, for each claim of `ON_MATRICES` that applies.
+
+    See `invmass.claims.registry.answers`.
+    """
     return answers(
         experiment,
         [name for name in ON_MATRICES if CLAIMS[name].not_judged_reason(experiment) is None],
@@ -100,7 +104,16 @@ def recorded_answers(experiment: Experiment) -> Iterator[tuple[str, Verdict | In
 def recorded_record(
     experiment: Experiment, claim: str, answer: Verdict | InvmassError, files: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """A row of it; where and how the sampler ran is not known, and stays empty."""
+    """The row of one verdict.
+
+    Columns about the sampler's run, such as device, seed and step size, are empty.
+
+    Args:
+        experiment: as `recorded_experiment` returns it.
+        claim: name of the claim.
+        answer: the verdict on the claim, or the error that prevented it.
+        files: paths of the files; with them the row has the command that repeats the verdict.
+    """
     record = answer_record(experiment, claim, answer)
     settings = experiment.settings
     unknown = ("spec", "device", "platform", "devices", "dtype", "seed", "num_warmup", "command")

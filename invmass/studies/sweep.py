@@ -1,4 +1,4 @@
-"""One combination at several seeds: all claims, as rows; made anywhere, and the same everywhere."""
+"""Rows of all verdicts on one combination at several seeds, in any process."""
 
 import json
 import time
@@ -19,13 +19,13 @@ Row = dict[str, Any]
 
 
 class Combination(NamedTuple):
-    """A cell, how and where it is judged; by names, so that it can be sent to another process.
+    """A cell with its settings and device, all given by name so that they can be pickled.
 
     Attributes:
         cell: case, backend and metric.
-        settings: of its verdicts; the seed is given apart.
-        claims: those that are judged; all but the long ones if empty.
-        device: "cpu", "gpu" or "tpu"; None for JAX's choice.
+        settings: of the verdicts; the seed is replaced by that of each run.
+        claims: names of the claims to judge; if empty, all except the long ones.
+        device: "cpu", "gpu" or "tpu"; None for the default device of JAX.
         x64: whether the samplers run in float64.
     """
 
@@ -36,10 +36,10 @@ class Combination(NamedTuple):
     x64: bool = False
 
     def experiment(self, seed: int) -> Experiment:
-        """The combination at one seed.
+        """The experiment at one seed; sets JAX's device and precision.
 
         Raises:
-            UsageError: the device is not there.
+            UsageError: JAX does not find the device.
         """
         if problem := configure_jax(self.device, self.x64):
             raise UsageError(problem)
@@ -47,13 +47,13 @@ class Combination(NamedTuple):
         return Experiment(case, backend, self.cell.metric, replace(self.settings, seed=seed))
 
     def row_key(self, seed: int) -> str:
-        """All that its rows at one seed depend on, as their field "cell" has it.
+        """Everything that the rows at one seed depend on, as JSON: the column "cell" of a row.
 
-        Rows with the same key need not be made again; but on another machine numbers may differ in
-        their last bits.
+        Rows with the same key need not be computed again, although another machine may give
+        numbers that differ in their last bits.
         """
         backend, case = load_backend(self.cell.spec), all_cases()[self.cell.case]
-        facts = {
+        inputs = {
             "case": self.cell.case,
             "spec": self.cell.spec,
             "metric": self.cell.metric,
@@ -64,11 +64,11 @@ class Combination(NamedTuple):
             "case_version": case.version,
             "software": software(backend),
         }
-        return json.dumps(facts, sort_keys=True)
+        return json.dumps(inputs, sort_keys=True)
 
 
 class SeedBatch(NamedTuple):
-    """A combination, and some seeds at which it is judged one after the other."""
+    """A combination, and the seeds at which one process judges it in turn."""
 
     combination: Combination
     seeds: tuple[int, ...]
@@ -80,7 +80,7 @@ def judge_seeds(batch: SeedBatch) -> list[Row]:
 
 
 def lost_rows(batch: SeedBatch, reason: str) -> list[Row]:
-    """Rows that say why there is no verdict, for each of the seeds."""
+    """For each seed a row with the reason why there is no verdict."""
     combination = batch.combination
     return [
         error_record(combination.experiment(seed), None, reason)
@@ -90,28 +90,28 @@ def lost_rows(batch: SeedBatch, reason: str) -> list[Row]:
 
 
 def _all_rows(combination: Combination, seed: int) -> list[Row]:
-    """The rows at one seed; each says how many there are, so that a part is not taken for all."""
+    """The rows at one seed, each with their number, by which an incomplete set is recognised."""
     rows = list(_rows(combination.experiment(seed), combination.claims))
     return [row | {"cell": combination.row_key(seed), "cell_rows": len(rows)} for row in rows]
 
 
 def _rows(experiment: Experiment, claims: tuple[str, ...]) -> Iterator[Row]:
-    began, library, concern = time.perf_counter(), 0.0, []
+    started, library, judged = time.perf_counter(), 0.0, []
     for claim in claims:
         if reason := CLAIMS[claim].not_judged_reason(experiment):
             yield error_record(experiment, claim, reason) | {"status": "skipped"}
         else:
-            concern.append(claim)
-    if claims and not concern:
+            judged.append(claim)
+    if claims and not judged:
         return
-    for claim, answer in answers(experiment, concern):
+    for claim, answer in answers(experiment, judged):
         row = (
             error_record(experiment, claim, str(answer))
             if isinstance(answer, InvmassError)
             else verdict_record(experiment, claim, answer)
         )
         yield row | {
-            "seconds": time.perf_counter() - began,
+            "seconds": time.perf_counter() - started,
             "library_seconds": experiment.library_seconds - library,
         }
-        began, library = time.perf_counter(), experiment.library_seconds
+        started, library = time.perf_counter(), experiment.library_seconds

@@ -1,8 +1,8 @@
-"""Probability distributions: log density, support, Fisher information of their own parameters.
+"""Probability distributions: log density, support, and Fisher information of the parameters.
 
-A distribution is used twice: as the prior of a site (with constant parameters) and as that of an
-observation (with parameters that depend on the sites). It is stated neutrally; every backend
-lowers it into its own library's distribution. Constants are kept in float64.
+A distribution is the prior of a site, with constant parameters, or that of an observation, with
+parameters that depend on the sites. It does not depend on any sampler library: each backend
+translates it into a distribution of its own library. Constants are stored in float64.
 """
 
 from invmass.model.distributions.base import (

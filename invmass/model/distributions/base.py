@@ -1,4 +1,4 @@
-"""What every distribution has: parameters, a support and a log density."""
+"""Base classes of distributions: parameters, support, log density and Fisher information."""
 
 import abc
 from collections.abc import Callable, Mapping
@@ -21,46 +21,51 @@ class Distribution(abc.ABC):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """Shape of one draw; `()`, a scalar, unless a subclass says otherwise."""
+        """Shape of one draw; `()` for a scalar distribution."""
         return ()
 
     @property
     @abc.abstractmethod
     def support(self) -> Support:
-        """Where the density is positive."""
+        """The set on which the density is positive."""
 
     @abc.abstractmethod
     def log_density(self, x: Array) -> Array:
-        """Log density of `x`, summed over all its elements; a scalar."""
+        """Log density, a scalar; if `x` is an array of independent draws, the sum over them."""
 
     def given(self, sites: Mapping[str, Array]) -> "Distribution":
-        """The distribution once the sites declared before are known: itself, if it needs none."""
+        """The distribution conditional on the constrained sites declared before it."""
         return self
 
 
 class ObservedDistribution(Distribution):
-    """A distribution that can describe data: it knows the Fisher information of its parameters."""
+    """A distribution of data, which provides the Fisher information of its parameters."""
 
     @abc.abstractmethod
     def broadcast(self, data: Array) -> Self:
-        """The same distribution with one set of parameters for each element of `data`."""
+        """The same distribution, with parameters repeated to match the shape of the data."""
 
     @abc.abstractmethod
     def information(self, jacobian: Self) -> Array:
-        """`Jᵀ I(η) J`, shape (d, d), for a broadcast distribution.
+        """Fisher information `Jᵀ I(η) J` of the data about d coordinates, shape (d, d).
+
+        The distribution must be the result of `broadcast`; η are its parameters.
 
         Args:
-            jacobian: a distribution of the same class that holds the derivative of each parameter
-                in the place of the parameter: the parameter's shape followed by the d coordinates.
+            jacobian: a distribution of the same class, in which each parameter is replaced by its
+                derivative: an array of the parameter's shape with a last axis of d coordinates.
         """
 
 
 @partial(register_dataclass, data_fields=[], meta_fields=["family"])
 @dataclass(frozen=True)
 class ConditionalPrior(Distribution):
-    """A prior on the line that depends on sites declared before it.
+    """A prior on the real numbers whose parameters depend on sites declared before it.
 
-    `ConditionalPrior(lambda x: Normal(x["mean"], x["spread"]))`, say.
+    An example is `ConditionalPrior(lambda x: Normal(x["mean"], x["spread"]))`.
+
+    Attributes:
+        family: a function from the constrained sites to the prior.
     """
 
     family: Callable[[Mapping[str, Array]], Distribution]

@@ -1,4 +1,4 @@
-"""Distributions of numbers; arrays are independent repetitions of them."""
+"""Scalar distributions; an array of values is a set of independent draws."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from invmass.model.supports import Array, Interval, Positive, Real
 @register_dataclass
 @dataclass(frozen=True)
 class Normal(ObservedDistribution):
-    """Normal distribution; its information is diag(1/σ², 2/σ²)."""
+    """Normal distribution; the Fisher information of (loc, scale) is diag(1/σ², 2/σ²)."""
 
     loc: Array
     scale: Array
@@ -40,7 +40,7 @@ class Normal(ObservedDistribution):
 @register_dataclass
 @dataclass(frozen=True)
 class Bernoulli(ObservedDistribution):
-    """Zeros and ones, by the logarithm of the odds of a one; its information is p (1 - p)."""
+    """Bernoulli distribution by its log-odds; their Fisher information is p (1 - p)."""
 
     logits: Array
 
@@ -61,7 +61,7 @@ class Bernoulli(ObservedDistribution):
 @register_dataclass
 @dataclass(frozen=True)
 class Poisson(ObservedDistribution):
-    """Counts, by their expectation; its information is 1 / rate."""
+    """Poisson distribution by its mean; the Fisher information is 1 / rate."""
 
     rate: Array
 
@@ -81,7 +81,7 @@ class Poisson(ObservedDistribution):
 @register_dataclass
 @dataclass(frozen=True)
 class Uniform(Distribution):
-    """Uniform distribution between `low` and `high`, which must be numbers."""
+    """Uniform distribution between `low` and `high`, which must be scalars."""
 
     low: float
     high: float
@@ -97,7 +97,7 @@ class Uniform(Distribution):
 @register_dataclass
 @dataclass(frozen=True)
 class HalfNormal(Distribution):
-    """Normal distribution centred at zero, folded to the positive side."""
+    """Distribution of the absolute value of a Normal(0, scale) variable."""
 
     scale: Array
 
@@ -124,7 +124,7 @@ class Beta(Distribution):
 @register_dataclass
 @dataclass(frozen=True)
 class Exponential(Distribution):
-    """Exponential distribution of mean `1 / rate`."""
+    """Exponential distribution with mean `1 / rate`."""
 
     rate: Array
 
@@ -137,7 +137,7 @@ class Exponential(Distribution):
 @register_dataclass
 @dataclass(frozen=True)
 class Gamma(Distribution):
-    """Gamma distribution of mean `concentration / rate`."""
+    """Gamma distribution with mean `concentration / rate`."""
 
     concentration: Array
     rate: Array
@@ -166,7 +166,7 @@ class InverseGamma(Distribution):
 @register_dataclass
 @dataclass(frozen=True)
 class HalfCauchy(Distribution):
-    """Cauchy distribution centred at zero, folded to the positive side."""
+    """Distribution of the absolute value of a Cauchy(0, scale) variable."""
 
     scale: Array
 
@@ -194,7 +194,7 @@ class LogNormal(Distribution):
 @register_dataclass
 @dataclass(frozen=True)
 class StudentT(Distribution):
-    """Student's t distribution, shifted and scaled."""
+    """Student's t distribution with `df` degrees of freedom, location and scale."""
 
     df: Array
     loc: Array
@@ -209,7 +209,7 @@ class StudentT(Distribution):
 @register_dataclass
 @dataclass(frozen=True)
 class TruncatedNormal(Distribution):
-    """Normal distribution given that it falls between `low` and `high`, which must be numbers."""
+    """Normal distribution truncated to the interval from `low` to `high`, which are scalars."""
 
     loc: Array
     scale: Array

@@ -1,4 +1,4 @@
-"""Distributions of one vector, or of one matrix."""
+"""Distributions of vectors and matrices."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +19,8 @@ from invmass.model.supports import Array, Correlation, Increasing, Real, Simplex
 class MultivariateNormal(ObservedDistribution):
     """Multivariate normal distribution of one vector.
 
-    Its information adds `½ tr(Σ⁻¹ ∂ᵢΣ Σ⁻¹ ∂ⱼΣ)` to the mean's `JᵀΣ⁻¹J` (Kay, *Fundamentals of
-    Statistical Signal Processing: Estimation Theory*, §3.9).
+    Its Fisher information is `∂ᵢμᵀ Σ⁻¹ ∂ⱼμ + ½ tr(Σ⁻¹ ∂ᵢΣ Σ⁻¹ ∂ⱼΣ)`. Source: Kay, *Fundamentals of
+    Statistical Signal Processing: Estimation Theory*, §3.9.
     """
 
     loc: Array
@@ -33,7 +33,7 @@ class MultivariateNormal(ObservedDistribution):
         return tuple(np.shape(self.loc))
 
     def log_density(self, x: Array) -> Array:
-        # a whitened residual: xᵀPx written out can overflow in float32 and lose its sign
+        # The residual is whitened, because xᵀPx can overflow or become negative in float32.
         factor = jnp.linalg.cholesky(jnp.asarray(self.covariance))
         residual = solve_triangular(factor, x - self.loc, lower=True)
         log_det = jnp.sum(jnp.log(jnp.diagonal(factor)))
@@ -56,9 +56,9 @@ class MultivariateNormal(ObservedDistribution):
 @partial(register_dataclass, data_fields=["probabilities"], meta_fields=["total"])
 @dataclass(frozen=True)
 class Multinomial(ObservedDistribution):
-    """Counts of `total` trials over the parts of a simplex.
+    """Multinomial distribution of the counts of `total` trials.
 
-    Its information is `total · Σₖ ∂ᵢpₖ ∂ⱼpₖ / pₖ` along directions that keep the sum at one.
+    Its Fisher information is `total · Σₖ ∂ᵢpₖ ∂ⱼpₖ / pₖ`, for derivatives with `Σₖ ∂ᵢpₖ = 0`.
     """
 
     total: float
@@ -85,7 +85,7 @@ class Multinomial(ObservedDistribution):
 @register_dataclass
 @dataclass(frozen=True)
 class Dirichlet(Distribution):
-    """Dirichlet distribution; the density is with respect to all parts but the last."""
+    """Dirichlet distribution; a density with respect to all parts but the last."""
 
     concentration: Array
 
@@ -104,9 +104,11 @@ class Dirichlet(Distribution):
 @register_dataclass
 @dataclass(frozen=True)
 class OrderedNormal(Distribution):
-    """An increasing vector: its first entry and the logarithms of its gaps are normal.
+    """Increasing vectors whose first entry and log differences are independent and normal.
 
-    `loc` and `scale`, of shape (K,), belong to the first entry and then to the K - 1 logarithms.
+    Attributes:
+        loc: means of the first entry and of the K - 1 log differences, shape (K,).
+        scale: their standard deviations, shape (K,).
     """
 
     loc: Array
@@ -127,9 +129,9 @@ class OrderedNormal(Distribution):
 @partial(register_dataclass, data_fields=["concentration"], meta_fields=["dimension"])
 @dataclass(frozen=True)
 class LKJ(Distribution):
-    """Correlation matrices with density `∝ det(R)^(concentration - 1)`.
+    """LKJ distribution of correlation matrices, with density `∝ det(R)^(concentration - 1)`.
 
-    The density is with respect to the entries below the diagonal. Source of the normaliser:
+    The density is with respect to the entries below the diagonal. Source of its constant:
     Lewandowski, Kurowicka & Joe, Journal of Multivariate Analysis 100 (2009), eq. (16).
     """
 
@@ -151,10 +153,10 @@ class LKJ(Distribution):
 
 
 def _log_det(matrix: Array) -> Array:
-    """Of a positive definite matrix of a few rows, by elimination.
+    """Log determinant of a small positive definite matrix, by Gaussian elimination.
 
-    LAPACK's solvers, of which second derivatives take several at once, can wait for each other for
-    ever on a large batch (docs/findings.md).
+    LAPACK is avoided: second derivatives call several of its solvers at once, which can deadlock on
+    a large batch (docs/findings.md).
     """
     total = jnp.zeros((), matrix.dtype)
     while len(matrix):

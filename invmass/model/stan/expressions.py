@@ -1,7 +1,8 @@
-"""Functions of sites as Stan expressions: what JAX traces, written in another language.
+"""Translate functions of sites from JAX into Stan expressions.
 
-A function is traced once. What does not depend on the sites is computed here and becomes a number
-in the program or an array in its data; each operation on the sites becomes an expression.
+A function is traced once by JAX. Values that do not depend on the sites are computed here, and
+become numbers in the program or arrays in its data. Each operation on the sites is translated into
+a Stan expression.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Known:
-    """An array that does not depend on the sites, and what it may be called in the data."""
+    """An array that does not depend on the sites, and a suggested name for it in the data."""
 
     value: np.ndarray
     name: str = "constant"
@@ -27,13 +28,13 @@ class Known:
 
 @dataclass(frozen=True)
 class Expression:
-    """An expression of sites.
+    """A Stan expression that depends on the sites.
 
     Attributes:
-        text: in Stan.
-        shape: of what JAX holds in its place.
-        uniform: it is one number, which stands for every entry of that shape.
-        atom: it needs no parentheses, whatever stands beside it.
+        text: the expression in Stan.
+        shape: shape of the corresponding JAX array.
+        uniform: whether the expression is a scalar that stands for all entries of that shape.
+        atom: whether the expression never needs parentheses.
     """
 
     text: str
@@ -43,12 +44,12 @@ class Expression:
 
     @property
     def enclosed(self) -> str:
-        """In parentheses, where it needs them."""
+        """The expression in parentheses, unless it needs none."""
         return self.text if self.atom else f"({self.text})"
 
     @property
     def array(self) -> str:
-        """The same as a vector or a matrix, if it is one number."""
+        """The expression as a vector or matrix, also if it is a scalar."""
         if not self.uniform:
             return self.text
         kind = {1: "rep_vector", 2: "rep_matrix"}[len(self.shape)]
@@ -59,22 +60,25 @@ Value = Known | Expression
 
 
 def number(value: float) -> str:
-    """A real number as Stan reads it: `2.0`, never `2`, which divides as an integer."""
+    """A real number in Stan: `2.0` and never `2`, because Stan divides integers by rounding."""
     return repr(float(value))
 
 
 def declared(shape: Shape) -> str:
-    """The type of a real variable of that shape."""
+    """The Stan type of a real variable of a shape: real, vector or matrix."""
     sizes = ", ".join(map(str, shape))
     return {0: "real", 1: f"vector[{sizes}]", 2: f"matrix[{sizes}]"}[len(shape)]
 
 
 class Tracer:
-    """Traces functions of sites into expressions and the local variables that these need.
+    """Translates functions of sites into Stan expressions and local variables.
 
     Args:
-        keep: what an array is called in the program, once it is part of the data.
-        name: a name that is still free, like the one given.
+        keep: adds an array to the data, and returns its name in the program.
+        name: returns an unused name that is similar to the given one.
+
+    Attributes:
+        locals: declarations of the local variables that the expressions use.
     """
 
     def __init__(self, keep: Callable[[Known], str], name: Callable[[str], str]) -> None:
@@ -84,10 +88,14 @@ class Tracer:
     def outputs(
         self, function: Callable[..., Sequence[Any]], inputs: Sequence[Mapping[str, Value] | Value]
     ) -> list[Value]:
-        """What a function returns, for a dictionary of sites and for constants.
+        """Translate the results of a function.
+
+        Args:
+            function: a function that JAX can trace.
+            inputs: its arguments: a dictionary of sites, and constants.
 
         Raises:
-            UsageError: it takes an operation that has no counterpart here.
+            UsageError: the function uses an operation that cannot be translated.
         """
         values, tree = jax.tree.flatten(inputs, is_leaf=lambda leaf: isinstance(leaf, Value))
         shapes = [
@@ -98,7 +106,7 @@ class Tracer:
         return self._run(closed.jaxpr, [Known(np.asarray(c)) for c in closed.consts], values)
 
     def written(self, value: Value) -> Expression:
-        """Any value as an expression."""
+        """A value as an expression; an array that is no simple constant is added to the data."""
         if isinstance(value, Expression):
             return value
         array = np.asarray(value.value, dtype=np.float64)
@@ -110,24 +118,25 @@ class Tracer:
         return Expression(self._keep(value), array.shape, False)
 
     def _run(self, jaxpr: Any, consts: Sequence[Value], inputs: Sequence[Value]) -> list[Value]:
-        held: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
-        held |= dict(zip(jaxpr.invars, inputs, strict=True))
+        """Translate the equations of a jaxpr in turn, and return its outputs."""
+        values: dict[Any, Value] = dict(zip(jaxpr.constvars, consts, strict=True))
+        values |= dict(zip(jaxpr.invars, inputs, strict=True))
         uses: dict[Any, int] = {}
         for atom in [a for eqn in jaxpr.eqns for a in eqn.invars] + list(jaxpr.outvars):
             if not isinstance(atom, Literal):
                 uses[atom] = uses.get(atom, 0) + 1
 
         def read(atom: Any) -> Value:
-            return Known(np.asarray(atom.val)) if isinstance(atom, Literal) else held[atom]
+            return Known(np.asarray(atom.val)) if isinstance(atom, Literal) else values[atom]
 
         for eqn in jaxpr.eqns:
             results = self._equation(eqn, [read(atom) for atom in eqn.invars])
             for variable, result in zip(eqn.outvars, results, strict=True):
-                held[variable] = self._shared(result) if uses.get(variable, 0) > 1 else result
+                values[variable] = self._shared(result) if uses.get(variable, 0) > 1 else result
         return [read(atom) for atom in jaxpr.outvars]
 
     def _shared(self, value: Value) -> Value:
-        """What is needed several times, as a local variable."""
+        """A value that is used several times, as a local variable."""
         if isinstance(value, Known) or value.text.isidentifier():
             return value
         name = self._name("term")
@@ -136,6 +145,7 @@ class Tracer:
         return replace(value, text=name, atom=True)
 
     def _equation(self, eqn: Any, operands: list[Value]) -> list[Value]:
+        """Translate one equation of a jaxpr, or compute it if its operands are constants."""
         name, parameters = eqn.primitive.name, eqn.params
         if name in _CALLS:
             inner = parameters.get("jaxpr", parameters.get("call_jaxpr"))
@@ -143,11 +153,11 @@ class Tracer:
             return self._run(jaxpr, [Known(np.asarray(c)) for c in consts], operands)
         if all(isinstance(operand, Known) for operand in operands):
             arrays = [jax.numpy.asarray(operand.value) for operand in operands]  # type: ignore[union-attr]
-            found = eqn.primitive.bind(*arrays, **parameters)
-            found = found if eqn.primitive.multiple_results else [found]
+            results = eqn.primitive.bind(*arrays, **parameters)
+            results = results if eqn.primitive.multiple_results else [results]
             names = [operand.name for operand in operands]  # type: ignore[union-attr]
-            kept = names[0] if name in _SAME or name in _RESHAPED else "constant"
-            return [Known(np.asarray(value), kept) for value in found]
+            new_name = names[0] if name in _SAME or name in _RESHAPED else "constant"
+            return [Known(np.asarray(value), new_name) for value in results]
         shape = tuple(eqn.outvars[0].aval.shape)
         if name in _SAME and np.issubdtype(eqn.outvars[0].aval.dtype, np.floating):
             return [operands[0]]
@@ -173,7 +183,7 @@ _FUNCTIONS = {
 
 
 def _broadcast(x: Expression, shape: Shape) -> Expression:
-    """An operand of a result of that shape: of the same shape, or one number."""
+    """An operand that is a scalar or has the shape of the result."""
     if x.uniform or x.shape == shape:
         return x
     if set(x.shape) == {1}:
@@ -182,7 +192,7 @@ def _broadcast(x: Expression, shape: Shape) -> Expression:
 
 
 def _only_entry(x: Expression, shape: Shape) -> Expression:
-    """The number in a vector or matrix of one entry, for every entry of another shape."""
+    """The entry of a vector or matrix with one entry, as a scalar for all entries of a shape."""
     return Expression(f"{x.enclosed}[{', '.join('1' * len(x.shape))}]", shape, True)
 
 
@@ -204,7 +214,7 @@ def _sum(sign: str) -> Rule:
 
 
 def _binary(sign: str, plain: Callable[[Expression, Expression], bool]) -> Rule:
-    """An operator that Stan writes with a dot, unless it is `plain`."""
+    """An elementwise operator, which Stan writes with a dot unless `plain` is true."""
 
     def rule(given: list[Expression], shape: Shape, _: Mapping[str, Any]) -> Expression:
         a, b = (_broadcast(x, shape) for x in given)
@@ -244,8 +254,8 @@ def _slice(given: list[Expression], shape: Shape, given_with: Mapping[str, Any])
         return replace(x, shape=shape)
     if len(x.shape) > 1 or set(given_with["strides"] or (1,)) != {1}:
         raise UsageError("there is no translation of slices of matrices, or of those with a stride")
-    (begin,), (end,) = given_with["start_indices"], given_with["limit_indices"]
-    return Expression(f"{x.enclosed}[{begin + 1}:{end}]", shape, False)
+    (start,), (end,) = given_with["start_indices"], given_with["limit_indices"]
+    return Expression(f"{x.enclosed}[{start + 1}:{end}]", shape, False)
 
 
 def _concatenate(given: list[Expression], shape: Shape, _: Mapping[str, Any]) -> Expression:

@@ -1,7 +1,7 @@
-"""What a site is called in a Stan program: its own name, unless Stan keeps that for itself.
+"""The names of sites in a Stan program: their own, unless Stan reserves them.
 
-Source: Stan Reference Manual, "Variables". Functions are among the reserved names because early
-releases would not have a variable of their name.
+Source: Stan Reference Manual, "Variables". Names of functions are included, because early releases
+of Stan do not accept them as names of variables.
 """
 
 _RESERVED = """
@@ -25,5 +25,5 @@ wiener wishart
 
 
 def stan_name(name: str) -> str:
-    """The name of a variable in Stan: with an underscore after it, if Stan reserves it."""
+    """The name of a variable in Stan, with a trailing underscore if Stan reserves the name."""
     return f"{name}_" if name in _RESERVED.split() else name

@@ -1,4 +1,4 @@
-"""A case as a Stan program with its data."""
+"""Write a case as a Stan program with its data."""
 
 import inspect
 import re
@@ -20,23 +20,34 @@ from invmass.model.stan.names import stan_name
 
 @dataclass(frozen=True)
 class StanProgram:
-    """The text of a program, and its data by name."""
+    """A Stan program.
+
+    Attributes:
+        text: the source code.
+        data: the data by name, as numbers and nested lists.
+    """
 
     text: str
     data: Mapping[str, Any]
 
 
 def stan_program(case: Case) -> StanProgram:
-    """The case in Stan; its log density is ours up to a constant, in the z of Stan.
+    """Translate a case into Stan.
+
+    The log density of the program equals that of the case up to a constant, in Stan's own
+    unconstrained space.
+
+    Args:
+        case: the case; its observations may use the operations of `expressions` only.
 
     Raises:
-        UsageError: a family, a site or a function that cannot be said in Stan here.
+        UsageError: a distribution, a site or a function cannot be translated.
     """
     with float64():
         return _Writer(case).program()
 
 
-# What Stan calls a distribution, with its parameters in our order; folded ones by their bounds.
+# Names of distributions in Stan that have the same parameters in the same order.
 _NAMES: Mapping[type[Distribution], str] = {
     families.Normal: "normal",
     families.Uniform: "uniform",
@@ -61,7 +72,7 @@ class _Writer:
         self._used = {stan_name(name) for name in case.sites}
         self._data: dict[str, Any] = {}
         self._types: list[str] = []
-        self._kept: dict[str, str] = {}  # names in the data by what they hold
+        self._data_names: dict[str, str] = {}  # by the shape and content of the array
         self._model: list[str] = []
         self._sites: dict[str, Expression] = {}
 
@@ -103,25 +114,25 @@ class _Writer:
     def _traced(
         self, function: Callable[..., Distribution], constants: Sequence[Known]
     ) -> tuple[Distribution, list[Value]]:
-        """The family that a function of sites gives, and its parameters."""
-        found: list[Distribution] = []
+        """The distribution that a function of the sites returns, and its translated parameters."""
+        returned: list[Distribution] = []
 
         def parameters(sites: Mapping[str, Any], *given: Any) -> tuple[Any, ...]:
-            found.append(function(sites, *given))
-            return found[-1].parameters
+            returned.append(function(sites, *given))
+            return returned[-1].parameters
 
         tracer = Tracer(self._keep, self._free_name)
         values = tracer.outputs(parameters, [dict(self._sites), *constants])
         self._model += tracer.locals
-        return found[-1], values
+        return returned[-1], values
 
     def _state(
         self, family: Distribution, target: str, values: Sequence[Value], site: Site | None = None
     ) -> None:
-        """The statement that a site or an observation has a distribution.
+        """Add the statement that a site or an observation has a distribution.
 
         Raises:
-            UsageError: it cannot be said.
+            UsageError: the distribution cannot be translated.
         """
         tracer = Tracer(self._keep, self._free_name)
         kind = type(family)
@@ -157,7 +168,7 @@ class _Writer:
         ]
 
     def _observed(self, name: str, data: Any, family: Distribution) -> str:
-        """The name of the data of an observation, once they are declared."""
+        """Declare the data of an observation, and return their name."""
         array = np.asarray(data)
         if array.ndim > 1:
             raise UsageError(f"{name}: Stan has no distribution of a matrix of single numbers")
@@ -167,14 +178,16 @@ class _Writer:
             raise UsageError(f"{name}: Stan counts in whole numbers, and the data are others")
         return self._declare(name, np.round(array).astype(int))
 
-    def _keep(self, known: Known) -> str:
-        array = np.asarray(known.value, dtype=np.float64)
+    def _keep(self, constant: Known) -> str:
+        """Add an array to the data, unless it is there already, and return its name."""
+        array = np.asarray(constant.value, dtype=np.float64)
         key = f"{array.shape} {array.tobytes().hex()}"
-        if key not in self._kept:
-            self._kept[key] = self._declare(known.name, array)
-        return self._kept[key]
+        if key not in self._data_names:
+            self._data_names[key] = self._declare(constant.name, array)
+        return self._data_names[key]
 
     def _declare(self, wanted: str, array: np.ndarray) -> str:
+        """Declare an array in the data block, and return its name."""
         name = self._free_name(wanted)
         sizes = ", ".join(map(str, array.shape))
         if np.issubdtype(array.dtype, np.integer):
@@ -197,7 +210,7 @@ class _Writer:
 
 
 def _declaration(name: str, site: Site) -> str:
-    """The type of a parameter, with its bounds."""
+    """The Stan type of a parameter, with its bounds."""
     shape = site.value_shape
     match site.prior.support:
         case families.Simplex():
