@@ -422,7 +422,7 @@ def test_what_was_judged_from_a_file_stands_in_the_report_beside_all_else(
     assert "--sampler elsewhere" in rows["command"].iloc[0]
     found = inverse_fisher_verdicts(rows)[["case", "backend", "metric", "status"]]
     assert found.to_numpy().tolist() == [[CASE.name, "elsewhere", "welford_dense", "pass"]]
-    assert "that elsewhere tuned" in html(rows)
+    assert "elsewhere tuned the inverse mass matrix" in html(rows)
     again = CliRunner().invoke(repeat, [rows["row_id"][0], "--results", str(tmp_path / "rows")])
     assert f"of matrices in files, judged by: {rows['command'][0]}" in str(again.exception)
 
