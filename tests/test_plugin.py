@@ -97,7 +97,8 @@ def test_lost_process_costs_its_own_combination_only(tmp_path: Path) -> None:
     }
     classes = ("Hangs", "HangsInTheLibrary", "Crashes", "Killed", "OutOfMemory")
     backends = [f"--backend=faults.breaking:{name}" for name in classes]
-    words = ("--jobs", "2", "--time-limit", "20", "--", "-k", "target or contract or draws or resumes")
+    chosen = "target or contract or draws or resumes"
+    words = ("--jobs", "2", "--time-limit", "20", "--", "-k", chosen)
     answer = validate(tmp_path, *backends, "--backend", "hmc", *words)
     assert answer.returncode == 1
     rows = load_rows(tmp_path / "invmass-results")
