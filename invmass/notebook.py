@@ -13,6 +13,7 @@ from invmass.model.case import Case
 from invmass.model.catalogue import one_case
 from invmass.recorded.reading import read
 from invmass.results.reports import report_module
+from invmass.results.status import BY_SEVERITY, Status
 from invmass.runs.experiment import Experiment, Settings
 from invmass.runs.plan import metrics_for
 from invmass.sampling.backend import Backend
@@ -38,11 +39,8 @@ _SHOWN = (
     "metric", "claim", "status", "reading", "entry", "found", "low", "high", "expected",
     "replicates",
 )  # fmt: skip
-_WORST_FIRST = (
-    "error", "fail", "inconclusive", Reading.WRONG, Reading.UNDECIDED, Reading.DIFFERS, "pass",
-    Reading.MATCHES,
-)  # fmt: skip
-_GREEN = ("pass", Reading.MATCHES)
+_WORST_FIRST = (*BY_SEVERITY, *reversed(Reading))
+_GREEN = (Status.PASS, Reading.MATCHES)
 
 
 @dataclass(frozen=True)
@@ -63,12 +61,12 @@ class Answer:
 
     @property
     def status(self) -> str:
-        """The worst status of all lines: "error", "fail", "inconclusive" or "pass".
+        """The worst status of all lines: "fail", "error", "inconclusive" or "pass".
 
         For a user's model: "wrong", "undecided", "differs as documented" or "matches".
         """
         statuses = {line["status"] for line in self.lines}
-        return next((status for status in _WORST_FIRST if status in statuses), "error")
+        return str(next((status for status in _WORST_FIRST if status in statuses), Status.ERROR))
 
     @property
     def passed(self) -> bool:

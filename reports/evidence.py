@@ -1,6 +1,6 @@
 """Measurements of the suite itself: error rates of its verdicts, and planted faults that it finds.
 
-A report shows them beside the verdicts. `python docs/calibration.py` and `python docs/faults.py`
+A report shows them beside the verdicts. `benchmarks/calibration.py` and `benchmarks/faults.py`
 repeat the measurements.
 """
 

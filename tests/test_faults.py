@@ -11,7 +11,7 @@ from invmass.claims.registry import CLAIMS, answers
 from invmass.errors import BackendFaultError
 from invmass.results.status import Status
 
-# of each kind the weakest that is surely seen: docs/faults.py judges them all, at ten seeds
+# of each kind the weakest that is surely seen: benchmarks/faults.py judges them all, at ten seeds
 WEAKEST = {
     fault.name.rstrip("-0123456789"): fault for fault in FAULTS if fault.backend.strength >= 0.1
 }

@@ -10,6 +10,7 @@ from invmass.claims.intervals import Statistic
 from invmass.claims.metric_statistics import matrix_statistics
 from invmass.claims.pooled import pooled_statistics, squared_means
 from invmass.runs.experiment import Experiment
+from invmass.whitening import whiten_points
 
 
 @final
@@ -51,8 +52,7 @@ class DrawsAreRight(Claim):
             if len(position):
                 moments, convert = spaces[space]
                 points = convert(position.reshape(-1, case.dimension)).reshape(position.shape)
-                inverse = np.linalg.inv(np.linalg.cholesky(moments.covariance))
-                points = (points - moments.mean) @ inverse.T
+                points = whiten_points(points, moments.mean, moments.covariance)
                 means.append(points.mean(axis=1))
                 products.append(np.einsum(subscripts, points, points) / points.shape[1])
             return np.concatenate(means), np.concatenate(products)

@@ -14,6 +14,7 @@ from invmass.claims.regularisation_floor import why_open
 from invmass.claims.sequential import Verdict
 from invmass.errors import InvmassError
 from invmass.model.catalogue import all_cases
+from invmass.results.status import Status
 from invmass.runs.cell import Cell
 from invmass.runs.environment import provenance, threads
 from invmass.runs.experiment import Experiment, Settings
@@ -66,7 +67,7 @@ def error_record(experiment: Experiment, claim: str | None, message: str) -> dic
     return {
         "kind": "verdict",
         "claim": claim,
-        "status": "error",
+        "status": str(Status.ERROR),
         "message": message,
         **_settings_record(experiment),
         **combination_record(experiment),

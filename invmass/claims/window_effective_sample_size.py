@@ -11,7 +11,7 @@ from invmass.claims.intervals import Statistic
 from invmass.claims.replicates import diagonals
 from invmass.runs.experiment import Experiment
 from invmass.sampling.backend import Draws
-from invmass.whitening import whiten
+from invmass.whitening import whiten, whiten_points
 
 # Beyond this kurtosis a few draws dominate the sample variance, and the delta method fails.
 LARGEST_KURTOSIS = 4.0
@@ -106,9 +106,8 @@ def ess_fraction_and_kurtosis(
     """
     from arviz_stats.base import array_stats  # slow to import
 
-    points = draws.position.astype(np.float64) - experiment.truth.moments.mean
-    if expected.ndim == 2:
-        points = points @ np.linalg.inv(np.linalg.cholesky(expected)).T
+    points, mean = draws.position.astype(np.float64), experiment.truth.moments.mean
+    points = points - mean if expected.ndim == 1 else whiten_points(points, mean, expected)
     squares = np.moveaxis(points**2, 2, 0)
     fractions = [
         [array_stats.ess(s, chain_axis=0, draw_axis=1, method="mean") / s.size for s in group]

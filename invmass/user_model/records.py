@@ -9,6 +9,7 @@ import numpy as np
 from invmass.claims.reading import Reading
 from invmass.claims.record import SHOWN_DIMENSION, SHOWN_REPLICATES
 from invmass.results.schema import INVERSE_FISHER
+from invmass.results.status import Status
 from invmass.user_model.adaptation import Adaptation
 from invmass.user_model.entries import Entry
 from invmass.user_model.numpyro_model import NumPyroModel
@@ -16,10 +17,10 @@ from invmass.user_model.warm_start_saving import Saving
 from invmass.user_model.warm_up_runs import STARTS
 
 _STATUS_FROM_WORST = {
-    Reading.WRONG: "fail",
-    Reading.UNDECIDED: "inconclusive",
-    Reading.DIFFERS: "pass",
-    Reading.MATCHES: "pass",
+    Reading.WRONG: Status.FAIL,
+    Reading.UNDECIDED: Status.INCONCLUSIVE,
+    Reading.DIFFERS: Status.PASS,
+    Reading.MATCHES: Status.PASS,
 }
 
 

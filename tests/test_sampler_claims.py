@@ -1,4 +1,4 @@
-"""The claims about a sampler's conduct: each turns red on a fault of its own, and only there."""
+"""The claims about a sampler: each fails on a fault of its own, and only there."""
 
 from collections.abc import Callable
 from dataclasses import replace
