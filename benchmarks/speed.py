@@ -21,14 +21,8 @@ import numpy as np
 
 from invmass.adaptation.condition_number import condition, usable_condition
 from invmass.adaptation.windows import pooled_schedule
+from invmass.backends.hmc import metric as metrics
 from invmass.backends.hmc.leapfrog import ValueAndGradient
-from invmass.backends.hmc.metric import (
-    Metric,
-    make_metric,
-    momentum_from,
-    oracle_shrinkage,
-    velocity,
-)
 from invmass.backends.hmc.sampler import PATH_LENGTH, WarmedUp, draw, draw_noise, warm_up
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
@@ -38,7 +32,7 @@ from invmass.runs.environment import configure_jax, peak_memory, provenance
 from invmass.runs.experiment import Experiment, Settings
 from invmass.sampling.backend import WarmUpRequest
 from invmass.sampling.registry import load_backend
-from invmass.studies import effective_sample_size as effective
+from invmass.studies.effective_sample_size import ess_summary
 
 PAGE = Path(__file__).parents[1] / "docs" / "speed.md"
 ROUNDS = 21
@@ -54,12 +48,12 @@ def main() -> None:
     configure_jax("cpu", x64=False)
     jax.config.update("jax_enable_compilation_cache", False)
     where = provenance(load_backend("blackjax"))
-    told = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-    page = INTRODUCTION.format(machine=f"{where['machine']}, {where['cores']} cores; {told}")
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    page = INTRODUCTION.format(machine=f"{where['machine']}, {where['cores']} cores; {versions}")
     sections = (
         ("", throughput),
         (LARGE, a_thousand),
-        (WORTH, worth),
+        (ESS_PER_SECOND, ess_per_second),
         (METHODS, chain_methods),
         (TUNING, tuning),
     )
@@ -107,7 +101,7 @@ devices share the cores of the machine. Vectorised chains all wait for the longe
 them.
 
 """
-WORTH = """
+ESS_PER_SECOND = """
 ## Effective draws per second
 
 64 chains with the dense metrics and step sizes tuned in 1,000 warm-up steps, 500 draws each. ESS is
@@ -144,13 +138,13 @@ def throughput() -> list[dict[str, Any]]:
     return lines
 
 
-def gaussian(dimension: int, chains: int) -> tuple[ValueAndGradient, Metric, Array]:
+def gaussian(dimension: int, chains: int) -> tuple[ValueAndGradient, metrics.Metric, Array]:
     """A log density with correlations, its metric, and exact draws."""
     generator = np.random.default_rng(dimension)
     turn = np.linalg.qr(generator.normal(size=(dimension, dimension)))[0]
     factor = turn * np.geomspace(0.3, 3.0, dimension)
     whiten = jnp.asarray(np.linalg.inv(factor), jnp.float32)
-    metric = make_metric(jnp.asarray(factor @ factor.T, jnp.float32))
+    metric = metrics.make_metric(jnp.asarray(factor @ factor.T, jnp.float32))
     positions = generator.normal(size=(chains, dimension)) @ factor.T
 
     def log_density(z: Array) -> Array:
@@ -168,18 +162,18 @@ def step_size_for(steps: int) -> Array:
 
 
 def bare(
-    value_and_gradient: ValueAndGradient, metric: Metric, steps: int, positions: Array
+    value_and_gradient: ValueAndGradient, metric: metrics.Metric, steps: int, positions: Array
 ) -> tuple[Callable[[], Any], int]:
     """As many steps of the loop, from one momentum."""
     step_size, count = step_size_for(steps), steps * TRANSITIONS
 
     def step(_: int, point: tuple[Array, Array]) -> tuple[Array, Array]:
         position, momentum = point
-        position = position + step_size * velocity(metric, momentum)
+        position = position + step_size * metrics.velocity(metric, momentum)
         return position, momentum + step_size * value_and_gradient(position)[1]
 
     def chain(position: Array, white: Array) -> tuple[Array, Array]:
-        start = position, momentum_from(white, metric)
+        start = position, metrics.momentum_from(white, metric)
         return jax.lax.fori_loop(0, count, step, start)
 
     white = draw_noise(jax.random.key(0), positions).white
@@ -187,7 +181,7 @@ def bare(
 
 
 def ours(
-    value_and_gradient: ValueAndGradient, metric: Metric, steps: int, positions: Array
+    value_and_gradient: ValueAndGradient, metric: metrics.Metric, steps: int, positions: Array
 ) -> tuple[Callable[[], Any], int]:
     """Draws of chains that share their metric."""
     step_size = step_size_for(steps)
@@ -201,7 +195,7 @@ def ours(
 
 
 def blackjaxs(
-    value_and_gradient: ValueAndGradient, metric: Metric, steps: int, positions: Array
+    value_and_gradient: ValueAndGradient, metric: metrics.Metric, steps: int, positions: Array
 ) -> tuple[Callable[[], Any], int]:
     """The same paths by BlackJAX, all of the same length."""
     import blackjax
@@ -289,8 +283,10 @@ def pooled(case: Case, steps: int) -> Callable[[Array, Array], WarmedUp]:
 
     @jax.jit
     def run(key: Array, positions: Array) -> WarmedUp:
-        first = make_metric(jnp.eye(positions.shape[1]))
-        return warm_up(value_and_gradient, key, positions, first, schedule, oracle_shrinkage)
+        first = metrics.make_metric(jnp.eye(positions.shape[1]))
+        return warm_up(
+            value_and_gradient, key, positions, first, schedule, metrics.oracle_shrinkage
+        )
 
     return run
 
@@ -323,7 +319,7 @@ def a_thousand() -> list[dict[str, Any]]:
     return lines
 
 
-def worth() -> list[dict[str, Any]]:
+def ess_per_second() -> list[dict[str, Any]]:
     """Effective draws a second, of each library with what it tuned itself."""
     lines = []
     for name in (GAUSSIAN, "notebook-uniform"):
@@ -336,7 +332,7 @@ def worth() -> list[dict[str, Any]]:
         rates = {}
         for backend, (draws, seconds) in timed.items():
             mean, gradients = experiments[backend].truth.moments.mean, int(draws.gradients.sum())
-            found = effective.ess_summary(draws.position, mean, gradients)
+            found = ess_summary(draws.position, mean, gradients)
             rates[backend] = found["min_bulk_ess"] / seconds, found["min_square_ess"] / seconds
         best, best_of_squares = (max(rates[backend][i] for backend in NUTS) for i in (0, 1))
         lines += [

@@ -7,7 +7,7 @@ import jedi
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCE = ("invmass", "cases", "backends", "reports")
+SOURCE = ("invmass", "cases", "backends", "reports", "benchmarks")
 LONGEST_MODULE, LONGEST_FUNCTION = 400, 60  # lines
 
 PROBES = [
