@@ -50,7 +50,8 @@ def _expected(verdict: Verdict) -> str:
     worst = verdict.worst
     if isinstance(worst, Deviation):
         return f"at most {worst.tolerance:.3g}"
-    return f"{worst.expected:.4g} ± {worst.margin:.3g}"
+    margin = f"{100 * worst.margin:.3g}%" if worst.scale == "log" else f"{worst.margin:.3g}"
+    return f"{worst.expected:.4g} ± {margin}"
 
 
 def _what_would_decide(experiment: Experiment, verdict: Verdict) -> str:
