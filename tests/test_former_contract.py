@@ -83,6 +83,13 @@ def test_metropolis_is_refused(refusal: Callable[[str], str]) -> None:
     assert "metropolis is now has_accept_reject" in told
 
 
+def test_why_lacking_is_refused(refusal: Callable[[str], str]) -> None:
+    method = "def why_lacking(self, metric): return None"
+    told = refusal(OLD.format(arguments=NEW_ARGUMENTS, attribute=method))
+    assert "is written for a former contract" in told
+    assert "why_lacking(self, metric) is now unsupported_reason" in told
+
+
 def test_all_changes_are_told_at_once(refusal: Callable[[str], str]) -> None:
     attributes = "lacks, metropolis = {}, True"
     told = refusal(OLD.format(arguments=OLD_ARGUMENTS, attribute=attributes))
@@ -96,7 +103,21 @@ def test_all_changes_are_told_at_once(refusal: Callable[[str], str]) -> None:
         ("import invmass.geometry.estimators", "geometry.estimators", "adaptation.estimators"),
         ("from invmass.geometry import families", "geometry.families", "model.distributions"),
         ("from invmass.cases.case import Case", "cases.case", "model.case"),
-        ("from invmass.verdicts.claims import CLAIMS", "verdicts.claims", "claims.registry"),
+        (
+            "from invmass.verdicts.claims import CLAIMS",
+            "verdicts.claims",
+            "claims.registry, invmass.claims.base",
+        ),
+        (
+            "from invmass.cases.motion import Motion",
+            "cases.motion.Motion",
+            "model.affine.AffineMap",
+        ),
+        (
+            "from invmass.geometry.families import Given, Normal",
+            "geometry.families.Given",
+            "model.distributions.ConditionalPrior",
+        ),
         (
             "from invmass.sampling.backend import Lack",
             "sampling.backend.Lack",
@@ -117,13 +138,22 @@ def test_former_place_of_a_module_is_answered_by_its_new_one(
     assert f"\n- invmass.{old} is now invmass.{new}\n" in f"{told}\n"
 
 
+def test_module_that_the_source_does_not_spell_out_is_answered_by_the_page(
+    refusal: Callable[[str], str],
+) -> None:
+    told = refusal("for m in ['geometry']: __import__(f'invmass.{m}.mode')\n")
+    assert "is now" not in told
+    assert told.endswith("The contract is described in docs/adding_backends.md.")
+
+
 def test_all_modules_that_moved_are_told_at_once(refusal: Callable[[str], str]) -> None:
     told = refusal(
         "from invmass.geometry.estimators import WELFORD_DIAGONAL\n"
         "from invmass.backends.hmc.schedule import last_window, stan_schedule\n"
         "from invmass.backends.backend import Backend, Draws, Lack, Tuned\n"
     )
-    assert told.count(" is now ") == 3
+    assert told.count(" is now ") == 4
+    assert "invmass.backends.backend.Lack is now invmass.sampling.backend.Unsupported" in told
     assert "invmass.backends.hmc.schedule is now invmass.adaptation.windows" in told
 
 
@@ -134,7 +164,62 @@ def test_other_import_that_fails_is_told_as_it_is(refusal: Callable[[str], str],
     assert "is now" not in told
 
 
-@pytest.mark.parametrize("place", MOVED.values())
+@pytest.mark.parametrize(
+    ("use", "old", "new"),
+    [
+        ("replace(WELFORD_DENSE, fewest=10)", "fewest", "min_draws_per_dim"),
+        ("replace(WELFORD_DENSE, **{'fewest': 10})", "fewest", "min_draws_per_dim"),
+        ("Estimator(WELFORD_DENSE.rule, fewest=10)", "fewest", "min_draws_per_dim"),
+        ("WELFORD_DENSE.fewest", "fewest", "min_draws_per_dim"),
+        ("WELFORD_DENSE.on_sites({})", "on_sites", "for_layout"),
+        ("Estimator.shaped", "shaped", "restrict"),
+    ],
+)
+def test_former_member_of_an_estimator_is_answered_by_its_new_name(
+    refusal: Callable[[str], str], use: str, old: str, new: str
+) -> None:
+    told = refusal(
+        "from dataclasses import replace\n"
+        "from invmass.adaptation.estimators import WELFORD_DENSE, Estimator\n"
+        f"{use}\n"
+    )
+    assert "cannot be loaded" in told
+    assert told.count(" is now ") == 1
+    assert f"\n- Estimator.{old} is now Estimator.{new}\n" in told
+
+
+def test_former_members_are_told_with_the_modules(refusal: Callable[[str], str]) -> None:
+    told = refusal(
+        "from invmass.geometry.estimators import WELFORD_DENSE\n"
+        "estimators = {'dense': replace(WELFORD_DENSE, fewest=10)}\n"
+        "def target(slices): return WELFORD_DENSE.on_sites(slices)\n"
+    )
+    assert "invmass.geometry.estimators is now invmass.adaptation.estimators" in told
+    assert "Estimator.fewest is now" in told
+    assert "Estimator.on_sites is now" in told
+    assert "shaped" not in told
+
+
+@pytest.mark.parametrize(
+    ("source", "fault"),
+    [
+        ("len(3)", "TypeError: object of type 'int' has no len()"),
+        ("def f(:", "SyntaxError: invalid syntax"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("dict().shaped", "'dict' object has no attribute 'shaped'"),
+    ],
+)
+def test_any_other_fault_of_a_module_is_told_as_it_is(
+    refusal: Callable[[str], str], source: str, fault: str
+) -> None:
+    told = refusal(f"{source}\n")
+    assert f"cannot be loaded: {fault}" in told
+    assert "is now" not in told
+
+
+@pytest.mark.parametrize(
+    "place", [place for places in MOVED.values() for place in places.split(", ")]
+)
 def test_every_new_place_is_there(place: str) -> None:
     module, _, name = place.rpartition(".")
     assert hasattr(import_module(module), name) or find_spec(place)

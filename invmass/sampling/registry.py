@@ -36,8 +36,8 @@ def load_backend(spec: str) -> Backend:
         spec: a backend's name, or `module:Class`.
 
     Raises:
-        UsageError: there is no such backend, the class is not a complete backend, or it is
-            written for a former contract.
+        UsageError: there is no such backend, its module cannot be imported, or the class is not
+            a complete backend or is written for a former contract.
     """
     named = OWN | entry_point_backends()
     module_name, colon, class_name = named.get(spec, spec).partition(":")
@@ -48,9 +48,12 @@ def load_backend(spec: str) -> Backend:
         )
     try:
         backend = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
-        advice = import_advice(error) if isinstance(error, ImportError) else ""
-        raise UsageError(f"backend {spec!r} cannot be loaded: {error}{advice}") from error
+    except Exception as error:  # the module is not ours: it may raise anything
+        tells_itself = isinstance(error, (ImportError, AttributeError))
+        told = f"{error}" if tells_itself else f"{type(error).__name__}: {error}"
+        raise UsageError(
+            f"backend {spec!r} cannot be loaded: {told}{import_advice(error)}"
+        ) from error
     if not (isinstance(backend, type) and issubclass(backend, Backend)):
         raise UsageError(f"{spec} is not a subclass of invmass.sampling.backend.Backend")
     if advice := contract_advice(backend):
