@@ -119,7 +119,7 @@ OPTIONS = _table(
     Option(
         "claim",
         "Judge this claim alone.",
-        default_text="all that are about the case",
+        default_text="all that apply to the case, except those that take long",
         metavar="NAME",
         repeatable=True,
     ),
@@ -189,7 +189,7 @@ OPTIONS = _table(
     Option("scheduler", "Run on the workers of this Dask scheduler.", metavar="ADDRESS"),
     Option(
         "time-limit",
-        "Give up on a combination after this many seconds in a process of its own.",
+        "Stop a combination after this many seconds, if it runs in a process of its own.",
         type=float,
         default=1200.0,
         metavar="S",
@@ -227,7 +227,7 @@ OPTIONS = _table(
     ),
     Option(
         "xfails-file",
-        "Expect the failures that this file lists, one 'id  # reason' a line.",
+        "Expect the failures that this file lists, one 'id  # reason' per line.",
         type=Path,
         metavar="FILE",
         in_pytest=True,
@@ -237,15 +237,15 @@ OPTIONS = _table(
     # Of `check` alone.
     Option(
         "block",
-        "Tune a dense block of these sites; for a model of your own.",
+        "Tune a dense block of these sites (only for a model of your own).",
         metavar="SITE,SITE",
         repeatable=True,
     ),
     Option(
         "prior",
-        "Count the curvature of the prior, or not; for a model of your own.",
+        "Count the curvature of the prior, or not (only for a model of your own).",
         type=bool,
-        default_text="only where it has to be",
+        default_text="only if the observations leave the information singular",
         negative="no-prior",
     ),
     Option("no-regularise", "Tune without regularisation, as NumPyro can.", type=bool),
@@ -258,20 +258,20 @@ OPTIONS = _table(
         flag="case",
         parameter="case",
     ),
-    Option("estimator", "Name the rule that tuned them.", default_text="what FILES say"),
+    Option("estimator", "Name the estimator that tuned the matrices.", default_text="as FILES say"),
     Option(
         "window",
         "Give the number of draws in the last window.",
         type=int,
-        default_text="what FILES say",
+        default_text="as FILES say",
         minimum=1,
     ),
     Option(
         "space",
-        "Name whose unconstrained space they live in: Stan's, or a backend's.",
-        default_text="what FILES say, or stan",
+        "Name the unconstrained space of the matrices: Stan's, or a backend's.",
+        default_text="as FILES say, else stan",
     ),
-    Option("sampler", "Call the sampler by this name in rows and reports."),
+    Option("sampler", "Write this name of the sampler into rows and reports."),
     # Of `compare` alone.
     Option(
         "factor",
@@ -288,7 +288,8 @@ OPTIONS = _table(
     # Of `report` alone.
     Option(
         "history",
-        "Add results of other runs, at any depth; given alone, in place of --results.",
+        "Add the rows of other runs, in this folder or any folder below it. Without --results, "
+        "read these rows only.",
         type=Path,
         metavar="PLACE",
         repeatable=True,
@@ -304,7 +305,7 @@ OPTIONS = _table(
     # Of `export` and `calibrate` alone.
     Option(
         "starts",
-        "Write this many exact draws to start from.",
+        "Write this many exact draws of the posterior as starting points.",
         type=int,
         default=64,
         minimum=1,

@@ -44,6 +44,15 @@ def test_every_option_of_the_table_is_one_of_a_command() -> None:
     assert {f"--{each.flag or each.name}" for each in OPTIONS.values()} == flags
 
 
+def test_commands_without_a_tier_name_no_default_that_depends_on_it() -> None:
+    with_tier = {name for name, parameter in command_options() if parameter.opts[0] == "--tier"}
+    for command, parameter in command_options():
+        if command not in with_tier:
+            text = str(parameter.help)
+            assert "the tier" not in text, (command, parameter.opts)
+            assert "full tier" not in text, (command, parameter.opts)
+
+
 class Group(argparse.ArgumentParser):
     """Stands for pytest's parser and for the group of options in it."""
 

@@ -14,10 +14,10 @@ from invmass.options import CELLS, RESULTS
 @options("chains", "turns", "json")
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def benchmark(pytest_args: tuple[str, ...], as_json: bool, **given: Any) -> None:
-    """Time compilation, warm-up and sampling apart; what follows -- goes to pytest.
+    """Time compilation, warm-up and sampling separately. Arguments after -- go to pytest.
 
-    In the full tier also how long it takes until the metric is usable, from the identity and from
-    the inverse Fisher, and what is saved by keeping the inverse Fisher.
+    In the full tier, also measure how long it takes until the metric is usable, starting from the
+    identity and from the inverse Fisher, and what you save by keeping the inverse Fisher fixed.
     """
     shown = ["--benchmark-only", "--benchmark-columns=median,min,max,rounds"]
     arguments = [*plugin_arguments(given), *shown, "--benchmark-sort=name", *pytest_args]

@@ -31,7 +31,8 @@ OPTIONS = [name for name in CHOICE if name != "replicates"]  # it has numbers of
 
 
 @click.command()
-@options(*OPTIONS, "warm-ups", "verdicts", "jobs", "scheduler", "time-limit", results=RESULTS)
+@options(*OPTIONS, default_texts={"case": "notebook"})
+@options("warm-ups", "verdicts", "jobs", "scheduler", "time-limit", results=RESULTS)
 @options("json")
 def calibrate(
     seeds: str,
@@ -46,10 +47,13 @@ def calibrate(
 ) -> None:
     """Measure how often verdicts are wrong, and how many replicates they take.
 
-    On real samplers, which are right; and on what they tuned, resampled, with the truth put at the
-    margin and elsewhere. Compared with α, and with Wald's bound on what any test needs. It exits
-    with 1 if a wrong answer was more frequent than promised, or a right sampler was called wrong,
-    and with 3 if there are too few verdicts to show that none is.
+    Repeat verdicts on samplers that are correct, so that every fail is a false alarm. Then resample
+    the matrices that they tuned and shift them, so that the true deviation lies exactly at the
+    margin, where wrong verdicts are most frequent, or inside or outside it. Compare the error rates
+    with α, and the number of replicates with Wald's lower bound for any sequential test.
+
+    Exit with 1 if wrong verdicts were more frequent than α allows or a correct sampler failed, and
+    with 3 if there are too few verdicts to decide.
     """
     given["cases"] = given["cases"] or ("notebook",)
     combinations, skipped = combinations_of(given)

@@ -15,7 +15,7 @@ from invmass.cli.options import options
 from invmass.cli.own_model import judge_file
 from invmass.errors import InvmassError, UsageError
 from invmass.model.catalogue import select_cases
-from invmass.options import SETTINGS
+from invmass.options import REPLICATES, SETTINGS
 from invmass.results.plain_json import plain_json
 from invmass.results.rows import RowWriter
 from invmass.results.status import exit_status
@@ -29,7 +29,8 @@ Record = dict[str, Any]
 
 @click.command()
 @click.argument("case")
-@options("backend", "metric", *SETTINGS, "device", "x64", "results", "json")
+@options("backend", "metric", *SETTINGS, default_texts={"replicates": str(REPLICATES["quick"])})
+@options("device", "x64", "results", "json")
 @options("block", "claim", "prior", "no-regularise")
 def check(
     case: str,
@@ -45,10 +46,10 @@ def check(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Judge all claims about CASE here and now, and show every entry and the split.
+    """Check all claims about CASE and print every entry and why it deviates.
 
-    CASE may be a NumPyro model of your own, as path/to/file.py:model: its inverse Fisher, whether
-    NumPyro's adaptation finds it, and what starting from it saves.
+    CASE may also be a NumPyro model of your own, given as path/to/file.py:model. Then print its
+    inverse Fisher, whether NumPyro's adaptation finds it, and what you save by starting from it.
     """
     if problem := configure_jax(device, x64):
         raise UsageError(problem)

@@ -26,15 +26,17 @@ FOLDER = click.Path(path_type=Path)
 @click.argument("new", type=FOLDER)
 @options("factor", "level", "json")
 def compare(base: Path, new: Path, factor: float, level: float, as_json: bool) -> None:
-    """Say what is slower or judged worse in the results folder NEW than in BASE.
+    """List timings that became slower and verdicts that became worse from folder BASE to NEW.
 
-    Rows are compared that agree in case and its version, backend, metric, settings, device,
-    precision and, for timings, machine and seed. Slower: the median of the rounds is so by
-    --factor, by more than the turns of one version differ, and a Mann-Whitney test at --level,
-    divided among the timings, tells it from chance.
-    It exits with 1 if anything is slower or a verdict worse, and else with 3 if there were too few
-    rounds to tell, too much noise, if no timing, or no verdict, of both could be compared, or if
-    one was lost: timed in BASE and not in NEW, or broken down in NEW alone.
+    Compare rows that agree in case and version of the case, backend, metric, settings, device and
+    precision; timings must also agree in machine and seed. A timing is slower if the ratio of the
+    median times is at least --factor, if that ratio is larger than the ratio between two turns of
+    the same version (the noise), and if a Mann-Whitney test is significant at --level, divided by
+    the number of timings.
+
+    Exit with 1 if a timing is slower or a verdict worse. Otherwise exit with 3 if there are too few
+    rounds or too much noise, if no timings or no verdicts can be compared, if a timing of BASE is
+    missing in NEW, or if a check that is only in NEW ended in an error.
     """
     comparison = report_module("comparison")
 

@@ -24,11 +24,12 @@ from invmass.studies import exploration
 def explore(
     case: str, seed: int, device: str | None, x64: bool, results: Path, as_json: bool
 ) -> None:
-    """Map step size × number of steps × mass matrix on CASE: acceptance, ESS per gradient.
+    """Map acceptance and ESS per gradient on CASE over step size × number of steps × mass matrix.
 
-    By our own HMC with paths of fixed length. Step sizes are in units of the shortest scale, so
-    that a Gaussian breaks down at 2. Rows are appended to --results; the report draws the map, and
-    of a case of two coordinates some trajectories.
+    Run our own HMC with trajectories of a fixed number of steps. Step sizes are in units of the
+    shortest scale, so that on a Gaussian the leapfrog integrator is unstable from 2 on. Append rows
+    to --results; `invmass report` draws the map from them, and, if the case has two coordinates,
+    some trajectories.
     """
     if missing := configure_jax(device, x64):
         raise UsageError(missing)

@@ -54,10 +54,10 @@ def export(
 @click.argument("case")
 @options("starts", "seed", "json", out=Path())
 def export_(case: str, out: Path, starts: int, seed: int, as_json: bool) -> None:
-    """Write CASE for other languages: a Stan program, its data, and exact starts.
+    """Write CASE for other languages: a Stan program, its data and exact starting points.
 
-    CASE may be a pattern. Start one chain from each of the starts, and judge what they tune with
-    `invmass judge`.
+    CASE may be a pattern. Start one chain from each starting point, and judge the matrices that
+    they tune with `invmass judge`.
     """
     paths: list[Path] = []
     for problem in select_cases([case]):

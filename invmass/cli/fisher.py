@@ -29,7 +29,10 @@ TITLES = {
 @click.argument("case")
 @options("backend", "json")
 def fisher(case: str, backends: tuple[str, ...], as_json: bool) -> None:
-    """Show the inverse Fisher information of CASE in x, and in z of each backend."""
+    """Print the inverse Fisher information of CASE in x and in each backend's space z.
+
+    x are the parameters themselves, z the unconstrained coordinates that a backend samples.
+    """
     answers = [
         _answer(problem, backend)
         for problem in select_cases([case])

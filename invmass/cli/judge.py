@@ -38,11 +38,12 @@ def judge(
     results: Path | None,
     as_json: bool,
 ) -> None:
-    """Judge inverse mass matrices that any sampler tuned, in any language, from FILES.
+    """Judge inverse mass matrices in FILES, tuned by any sampler in any language.
 
-    FILES are .npz, CSV tables, CmdStan's output (a file for each chain) or ArviZ's InferenceData
-    (.nc, .zarr). Each matrix is a replicate, tuned by itself from a start of its own, as `invmass
-    export` writes them. Parameters are matched by name. docs/files.md shows each kind.
+    FILES are .npz files, CSV tables, CmdStan's output (one file per chain) or ArviZ's InferenceData
+    (.nc, .zarr). Each matrix is one replicate: a chain that was tuned independently, from its own
+    exact draw of the posterior; `invmass export` writes such draws. Parameters are matched by name.
+    docs/files.md describes each kind of file.
     """
     problem = one_case(case)
     settings = Settings(tolerance=tolerance, false_alarm=false_alarm)

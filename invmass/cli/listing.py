@@ -15,14 +15,14 @@ from invmass.sampling.registry import OWN, entry_point_backends, load_backend, u
 
 
 @click.command("list")
-@options("case", "json")
+@options("case", "json", default_texts={"case": "all"})
 def list_(cases: tuple[str, ...], as_json: bool) -> None:
-    """List cases, and backends with their metrics and versions, or why they are missing.
+    """List cases, and backends with their metrics and versions or the reason why they cannot run.
 
-    With --json also each case's reference where z is Stan's, computed anew: the method, the mean
-    and variances, the share of each to which the tests compare it with a second computation, and
-    the gap: how far Cov(z) is from the inverse Fisher. That takes a minute or two; choose with
-    --case.
+    With --json, also print a reference for each case, in Stan's unconstrained space z: how it is
+    computed, the mean and variances of z, the relative accuracy to which the tests confirm them by
+    a second computation, and how far the covariance of z is from the inverse Fisher (the gap). The
+    references are computed anew, which takes a minute or two for all cases; choose with --case.
     """
     chosen = []
     for case in select_cases(cases):

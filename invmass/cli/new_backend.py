@@ -27,9 +27,10 @@ FILES = {  # by template
 @click.argument("name")
 @option("out", default_text="invmass-NAME")
 def new_backend(name: str, out: Path | None) -> None:
-    """Write a package that adds the backend NAME: a sampler that works, tests, and a CI job.
+    """Write a package that adds a backend NAME, with tests and a CI job.
 
-    It adapts BlackJAX's NUTS, and every check is green; put your sampler in its place.
+    The package adapts BlackJAX's NUTS at first, so that every check passes. Replace it by your
+    sampler.
     """
     for path in write(name, out or Path(f"invmass-{name}")):
         click.echo(f"wrote {path}")

@@ -1,6 +1,6 @@
 """Options of the table `invmass.options` as decorators of click's commands."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,28 @@ from invmass.options import OPTIONS, Option
 Command = Callable[..., Any]
 
 
-def options(*names: str, **defaults: Any) -> Callable[[Command], Command]:
+def options(
+    *names: str, default_texts: Mapping[str, str] | None = None, **defaults: Any
+) -> Callable[[Command], Command]:
     """Give a command options of the table, in this order.
 
     Args:
         names: options as they stand in the table.
+        default_texts: by name, what the help of this command says about the default of an option.
         defaults: options after those, by keyword (`num_warmup`), with a default of the command's.
     """
+    texts = default_texts or {}
+    named = [
+        replace(OPTIONS[name], default_text=texts.get(name, OPTIONS[name].default_text))
+        for name in names
+    ]
     own = [
         replace(OPTIONS[name], default=value, default_text="")
         for name, value in ((key.replace("_", "-"), value) for key, value in defaults.items())
     ]
 
     def decorate(command: Command) -> Command:
-        for each in reversed([*(OPTIONS[name] for name in names), *own]):
+        for each in reversed([*named, *own]):
             command = _decorator(each)(command)
         return command
 

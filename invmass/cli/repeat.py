@@ -51,10 +51,11 @@ class Recipe(NamedTuple):
 @click.argument("row_id")
 @options(results=RESULTS)
 def repeat(row_id: str, results: Path) -> None:
-    """Judge once more what the verdict in row ROW_ID judged, and say whether it came out the same.
+    """Repeat the verdict of row ROW_ID and say whether the numbers are the same.
 
-    The exit status is that of the verdict. Same seed, machine and versions give the same numbers,
-    bit for bit, on as many cores as then; what has changed among those is named.
+    Use as many cores as the original run. With the same seed, machine and versions the numbers are
+    the same bit for bit. If they differ, print what else has changed: versions, machine, device,
+    commit or case. Exit with the status of the new verdict.
     """
     row = next((row for row in read_rows(results) if row.get("row_id") == row_id), None)
     if row is None:

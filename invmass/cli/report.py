@@ -19,7 +19,7 @@ from invmass.results.rows import load_rows
 def report(
     context: click.Context, results: Path, history: tuple[Path, ...], output: Path, as_json: bool
 ) -> None:
-    """Turn rows into a page, its figures, a summary, a badge, JUnit XML, CSV and parquet."""
+    """Write an HTML page with figures, a summary, a badge, CSV and parquet from rows."""
     write_report = report_module("page").write_report
     given = context.get_parameter_source("results") is not ParameterSource.DEFAULT
     places = [*history, *([results] if given or not history else [])]

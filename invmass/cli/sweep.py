@@ -41,11 +41,11 @@ def sweep(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Judge all claims about combinations at many seeds; continue where it was stopped.
+    """Check all claims at many seeds; an interrupted sweep continues.
 
-    In this process, in --jobs of this machine, or on the workers of a Dask --scheduler: the rows
-    are the same. Verdicts of the same versions that the results folder already holds are not
-    reached again; errors are.
+    Run in this process, in --jobs processes on this machine, or on the workers of a Dask
+    --scheduler; the rows are the same. Skip verdicts that --results already holds for the same
+    versions; checks that ended in an error run again.
     """
     if unknown := [name for name in claims if name not in CLAIMS]:
         raise UsageError(f"unknown claim {unknown[0]!r}; the claims are: {', '.join(CLAIMS)}")

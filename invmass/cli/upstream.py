@@ -20,6 +20,8 @@ from invmass.results.wording import number
 from invmass.sampling.registry import OWN, load_backend
 
 HISTORY = Path("invmass-history")
+TIMED = "notebook-uniform"  # if no cases are named
+CASES = f"judge those of the quick tier, time {TIMED}"
 SHOWN = (Status.PASS, Status.FAIL, Status.INCONCLUSIVE, Status.ERROR)
 PASS = Status.PASS.exit_status
 JUDGED = {status.exit_status for status in Status if status.is_verdict}  # whatever the verdict
@@ -27,7 +29,8 @@ JUDGED = {status.exit_status for status in Status if status.is_verdict}  # whate
 
 @click.command()
 @click.argument("requirements", nargs=-1, required=True, metavar="LIBRARY[==VERSION]...")
-@options("case", "metric", "seed", "device", jobs=2, results=HISTORY)
+@options("case", "metric", "seed", "device", default_texts={"case": CASES})
+@options(jobs=2, results=HISTORY)
 def upstream(
     requirements: Sequence[str],
     cases: Sequence[str],
@@ -37,10 +40,10 @@ def upstream(
     jobs: int,
     results: Path,
 ) -> None:
-    """Judge and time the backends that need a LIBRARY, in the release that is installed here.
+    """Judge and time the backends that need LIBRARY, in the release that is installed here.
 
-    Rows are added to those of other releases, and all are shown. That a release fails a check is
-    what is to be known: the exit status is 0 if it was judged and timed, whatever came of it.
+    Add the rows to those of other releases and print a table of all releases. Exit with 0 once the
+    release was judged and timed, even if verdicts fail, and with 1 if that was not possible.
     """
     given = [_installed(text) for text in requirements]
     backends = [
@@ -55,7 +58,7 @@ def upstream(
     words.append(f"--seed={seed}")
     words += [] if device is None else [f"--device={device}"]
     words += [f"--results={results}"]
-    timed = words if cases else [*words, "--case=notebook-uniform"]
+    timed = words if cases else [*words, f"--case={TIMED}"]
     statuses = [
         subprocess.run([sys.executable, "-m", "invmass", *command], check=False).returncode
         for command in (["validate", f"--jobs={jobs}", *words], ["benchmark", *timed])

@@ -14,7 +14,7 @@ from invmass.options import CELLS, RESULTS, SETTINGS
 @options("json", "xfails-file", "time-limit", jobs=1)
 @click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
 def validate(pytest_args: tuple[str, ...], jobs: int, as_json: bool, **given: Any) -> None:
-    """Judge combinations of case, backend and metric; what follows -- goes to pytest."""
+    """Check combinations of case, backend and metric. Arguments after -- go to pytest."""
     arguments = [*plugin_arguments(given), *pytest_args]
     # even one job has a process of its own, which a library may kill
     arguments += ["-n", str(jobs), "--max-worker-restart", "1000"]
