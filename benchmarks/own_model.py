@@ -1,8 +1,12 @@
 """Three NumPyro models: their inverse Fisher, whether NUTS finds it, and what starting there saves.
 
-Run it with `python benchmarks/own_model.py`, or a model of it with
+Run it with `python benchmarks/own_model.py`, some of its models with
+`python benchmarks/own_model.py notebook hubble`, or one with
 `invmass check benchmarks/own_model.py:hubble --metric dense`.
 """
+
+import sys
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -81,15 +85,24 @@ def show(title: str, own: NumPyroModel, structure: Structure) -> None:
     print(f"  {saving(adaptation)}")
 
 
-def main() -> None:
-    """Judge the three models, and hand one inverse Fisher to NUTS."""
-    model = NumPyroModel(notebook, notebook_truth, *notebook_args)
+def main(chosen: Sequence[str]) -> None:
+    """Judge the chosen models, or all three, and hand one inverse Fisher to NUTS."""
     line = NumPyroModel(hubble, "map", *hubble_args)
-    hierarchy = NumPyroModel(schools, schools_truth, *schools_args)
-
-    show("the notebook's model", model, "dense")
-    show("Hubble's law", line, "dense")
-    show("eight schools", hierarchy, [("mu", "tau")])
+    models: dict[str, tuple[str, NumPyroModel, Structure]] = {
+        "notebook": (
+            "the notebook's model",
+            NumPyroModel(notebook, notebook_truth, *notebook_args),
+            "dense",
+        ),
+        "hubble": ("Hubble's law", line, "dense"),
+        "schools": (
+            "eight schools",
+            NumPyroModel(schools, schools_truth, *schools_args),
+            [("mu", "tau")],
+        ),
+    }
+    for name in chosen or models:
+        show(*models[name])
 
     print("\nHubble's law, started from its inverse Fisher:")
     matrix = line.inverse_mass_matrix("dense")
@@ -101,4 +114,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -68,7 +68,7 @@ def test_fault_is_no_pass() -> None:
     [
         (["pass", "inconclusive", "pass"], "inconclusive", False),
         (["pass", "fail", "inconclusive"], "fail", False),
-        (["fail", "error", "pass"], "error", False),
+        (["fail", "error", "pass"], "fail", False),
         (["matches", "differs as documented"], "differs as documented", False),
         (["undecided", "differs as documented", "matches"], "undecided", False),
         (["wrong", "undecided", "matches"], "wrong", False),
