@@ -115,11 +115,11 @@ def with_sum(samplers: pd.DataFrame) -> pd.DataFrame:
 def table(frame: pd.DataFrame) -> str:
     """A frame as markdown."""
     return markdown_table(
-        frame.columns, ([told(value) for value in row] for row in frame.itertuples(index=False))
+        frame.columns, ([as_text(value) for value in row] for row in frame.itertuples(index=False))
     )
 
 
-def told(value: object) -> str:
+def as_text(value: object) -> str:
     if isinstance(value, float):
         return "" if np.isnan(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
     return f"{value:,}" if isinstance(value, int | np.integer) else str(value)

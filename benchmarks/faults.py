@@ -109,7 +109,7 @@ def outcome(missed: list[str], seeds: list[int]) -> str:
 
 def planted_rows(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> Iterator[dict]:
     """What was judged, with what was planted; then what cannot be seen."""
-    kept = ["case", "metric", "seed", "claim", "status", "replicates", "commit", "machine"]
+    columns = ["case", "metric", "seed", "claim", "status", "replicates", "commit", "machine"]
     for fault in planted:
         wanted = {fault.combination.row_key(seed) for seed in seeds}
         planted_fault = {
@@ -119,7 +119,7 @@ def planted_rows(planted: list[Fault], rows: pd.DataFrame, seeds: list[int]) -> 
             "planted_for": fault.claim,
         }
         judged = rows[rows["cell"].isin(wanted)]
-        yield from (planted_fault | row for row in judged[kept].to_dict("records"))
+        yield from (planted_fault | row for row in judged[columns].to_dict("records"))
     for what, why in UNSEEN.items():
         yield {"kind": "fault", "planted": what, "message": why}
 

@@ -59,7 +59,7 @@ def main(results: Path) -> None:
 def table(lines: pd.DataFrame) -> str:
     """One line for each release, backend and timed combination, as markdown."""
     header = [*COLUMNS.values(), "warm-up compile s", "warm-up s", "noise", "ESS/gradient"]
-    told = [
+    cells = [
         [
             *(str(line[column]) for column in COLUMNS),
             number(line["warmup_compile_seconds"]),
@@ -69,7 +69,7 @@ def table(lines: pd.DataFrame) -> str:
         ]
         for line in lines.to_dict("records")
     ]
-    return markdown_table(header, told)
+    return markdown_table(header, cells)
 
 
 def interval(line: dict[str, float]) -> str:

@@ -83,9 +83,9 @@ def main(on_cpu: Path, on_gpu: Path) -> None:
 
 def place(rows: pd.DataFrame) -> str:
     """Device, machine and versions."""
-    told = tables.provenance(rows).set_index("item")["value"]
+    provenance = tables.provenance(rows).set_index("item")["value"]
     names = ("device", "machine", "jax", "numpyro", "blackjax", "tfp-nightly")
-    return "; ".join(f"{name} {told[name]}" for name in names if name in told)
+    return "; ".join(f"{name} {provenance[name]}" for name in names if name in provenance)
 
 
 def exponents(rows: pd.DataFrame) -> str:

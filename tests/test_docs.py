@@ -16,6 +16,8 @@ from invmass.cli.listing import case_line
 from invmass.cli.new_backend import render
 from invmass.model.case import Case
 from invmass.model.catalogue import all_cases
+from invmass.reports import evidence
+from invmass.results.rows import as_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 TABLES = runpy.run_path(str(DOCS / "claim_tables.py"))
@@ -116,3 +118,13 @@ def test_every_public_name_can_be_imported() -> None:
 def test_tables_of_claims_are_those_of_the_registry(page: str) -> None:
     text = (DOCS.parent / page).read_text(encoding="utf-8")
     assert text == TABLES["filled"](page), "run python docs/claim_tables.py"
+
+
+def test_planted_faults_are_shown_under_the_names_of_the_claims() -> None:
+    """In the measurements that every report shows, and on the page."""
+    measured = evidence.faults(as_table([]))
+    claims = set(measured["claim"].dropna())
+    assert claims <= set(CLAIMS)
+    page = (DOCS / "faults.md").read_text(encoding="utf-8")
+    header = next(line for line in page.splitlines() if line.startswith("| fault |"))
+    assert set(header.strip("| ").split(" | ")[4:]) == claims
